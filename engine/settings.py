@@ -1,0 +1,152 @@
+"""What one job is asked to do: the part of a profile that decides the pixels and the file.
+
+Parsed from config.yaml by `daemon.config` and from flags by the command line. Plain data: no I/O here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import json
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+
+class Mode(enum.StrEnum):
+    """The paper's four modes (section III-D)."""
+
+    ENHANCE = "enhance"
+    ENLARGE = "enlarge"
+    DOUBLE_ENHANCE = "double-enhance"
+    DOUBLE_ENLARGE = "double-enlarge"
+
+
+class Denoise(enum.StrEnum):
+    """The last stage of a mode: nothing, the paper's denoise, or the paper's final denoise."""
+
+    NONE = "none"
+    STANDARD = "standard"
+    STRONG = "strong"
+
+
+class Rounding(enum.StrEnum):
+    """How a float level becomes an integer: to the nearest, or truncated as the authors' code does."""
+
+    NEAREST = "nearest"
+    PAPER = "paper"
+
+
+class Interpolation(enum.StrEnum):
+    """The classical resamplings that can stand before a network, or alone (`--model bicubic`)."""
+
+    BILINEAR = "bilinear"
+    BICUBIC = "bicubic"
+    LANCZOS = "lanczos"
+
+
+class Container(enum.StrEnum):
+    """What an episode is delivered as. `same`: as it came; `png`: numbered frames and a timecodes file."""
+
+    SAME = "same"
+    MKV = "mkv"
+    MP4 = "mp4"
+    PNG = "png"
+
+
+class ImageFormat(enum.StrEnum):
+    """What a picture is delivered as. `same`: as it came."""
+
+    SAME = "same"
+    PNG = "png"
+    JPEG = "jpg"
+    WEBP = "webp"
+    TIFF = "tiff"
+    BMP = "bmp"
+
+
+class Device(enum.StrEnum):
+    """Where the network runs. `gpu` refuses when none is usable; `auto` warns when it falls to the CPU."""
+
+    AUTO = "auto"
+    GPU = "gpu"
+    CPU = "cpu"
+
+
+@dataclass(frozen=True, order=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+    @property
+    def pixels(self) -> int:
+        return self.width * self.height
+
+
+@dataclass(frozen=True)
+class EncoderSettings:
+    """A video encoder by its short name (`x265`, `x264`, `svtav1`, `ffv1`) and its options (`crf`, `preset`, …)."""
+
+    name: str = "x265"
+    options: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds on hostile or absurd input. Exceeding one refuses the file with the reason."""
+
+    max_pixels: int = 100_000_000
+    """Pixels of one source picture or frame."""
+    max_output_pixels: int = 400_000_000
+    """Pixels of one enlarged picture or frame."""
+    silence_s: float = 60.0
+    """Seconds without a byte from a child process after which it counts as hung."""
+
+
+DEFAULT_NAME = "{name} [{height}p]"
+
+_NOT_THE_OUTPUT = frozenset({"limits", "device", "name"})
+"""Fields that never change a pixel or a byte of the result: left out of the fingerprint."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """One profile, as the engine needs it. Exactly one of `scale` and `target` is set."""
+
+    mode: Mode = Mode.ENLARGE
+    scale: Fraction | None = Fraction(2)
+    target: Size | None = None
+    model: str = "msrcnn"
+    weights: Path | None = None
+    upsampling: Interpolation | None = None
+    denoise: Denoise | None = None
+    rounding: Rounding = Rounding.NEAREST
+    encoder: EncoderSettings = field(default_factory=EncoderSettings)
+    container: Container = Container.SAME
+    image_format: ImageFormat = ImageFormat.SAME
+    name: str = DEFAULT_NAME
+    device: Device = Device.AUTO
+    limits: Limits = field(default_factory=Limits)
+
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over every field that can change the output. Equal fingerprints, equal results."""
+        fields = {
+            f.name: _plain(getattr(self, f.name))
+            for f in dataclasses.fields(self)
+            if f.name not in _NOT_THE_OUTPUT
+        }
+        return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Size | Fraction | Path):
+        return str(value)
+    if isinstance(value, EncoderSettings):
+        return [value.name, sorted(value.options)]
+    return value
