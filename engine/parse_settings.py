@@ -1,0 +1,206 @@
+"""Settings from the words of users: shared by config.yaml and the command line.
+
+Every function takes what YAML or argparse gives and raises `SettingError` with a message that names the cure.
+"""
+
+from __future__ import annotations
+
+import difflib
+import enum
+import math
+import re
+import string
+from collections.abc import Iterable, Mapping
+from fractions import Fraction
+from typing import TypeVar
+
+from engine.settings import EncoderSettings, Interpolation, Mode, Size
+
+LARGEST_SCALE = 8
+LARGEST_SIDE = 65_535
+"""Pixels of a side that the formats in use can hold."""
+
+NETWORKS = ("msrcnn", "srcnn")
+MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
+"""Networks, then the classical resamplings, which stand for "network off"."""
+
+NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode"})
+"""What a name template may hold in braces."""
+
+_QUALITY = {"crf": (0, 63), "qp": (0, 63)}
+ENCODER_OPTIONS: Mapping[str, frozenset[str]] = {
+    "x265": frozenset({"crf", "preset", "tune", "params"}),
+    "x264": frozenset({"crf", "preset", "tune", "params"}),
+    "svtav1": frozenset({"crf", "preset", "params"}),
+    "ffv1": frozenset({"level", "slices", "slicecrc", "coder", "context"}),
+}
+"""Video encoders by their short names, and the options that are passed on."""
+
+_Word = TypeVar("_Word", bound=enum.StrEnum)
+
+
+class SettingError(ValueError):
+    """A setting that cannot be understood. The message says why and what is possible."""
+
+
+def did_you_mean(word: object, known: Iterable[str]) -> str:
+    """`; did you mean "fast"?` where `word` looks like one of `known`, else an empty string."""
+    close = difflib.get_close_matches(str(word).lower(), [str(name) for name in known], n=1, cutoff=0.5)
+    return f'; did you mean "{close[0]}"?' if close else ""
+
+
+def parse_choice(value: object, choices: type[_Word]) -> _Word:
+    """A member of `choices` by its value."""
+    # YAML 1.1 reads off and no as false, on and yes as true
+    word = {False: "off", True: "on"}.get(value, value) if isinstance(value, bool) else value
+    try:
+        return choices(str(word))
+    except ValueError:
+        known = [member.value for member in choices]
+        raise SettingError(f'"{word}" is not one of {", ".join(known)}{did_you_mean(word, known)}') from None
+
+
+def parse_scale(value: object) -> Fraction:
+    """A factor from 1 to 8, exact: 2, "2.25", "9/4"."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
+        raise SettingError(
+            f"{value!r} is not a factor; give a number from 1 to {LARGEST_SCALE} such as 2 or 2.25"
+        )
+    try:
+        scale = Fraction(str(value).strip())
+    except (ValueError, ZeroDivisionError):
+        hint = "; sizes go under target" if isinstance(value, str) and re.search(r"\d[px×]", value) else ""
+        raise SettingError(
+            f'"{value}" is not a factor; give a number from 1 to {LARGEST_SCALE} such as 2 or 2.25{hint}'
+        ) from None
+    if not 1 <= scale <= LARGEST_SCALE:
+        raise SettingError(f"{value} is out of range; a factor is between 1 and {LARGEST_SCALE}")
+    if scale.denominator > 1000:
+        raise SettingError(f"{value} is too fine; give at most three decimals")
+    return scale
+
+
+def parse_target(value: object) -> Size:
+    """The box that the result fits in: "1080p" (16:9 at that height) or "1920x1080". Sides in pixels."""
+    text = str(value).strip().lower().replace("×", "x")
+    if match := re.fullmatch(r"(\d{1,6})p", text):
+        height = int(match[1])
+        size = Size(2 * math.ceil(height * 8 / 9), height)
+    elif match := re.fullmatch(r"(\d{1,6})\s*x\s*(\d{1,6})", text):
+        size = Size(int(match[1]), int(match[2]))
+    else:
+        raise SettingError(
+            f'"{value}" is not a target; give a height such as 1080p or a size such as 1920x1080'
+        )
+    if not (1 <= size.width <= LARGEST_SIDE and 1 <= size.height <= LARGEST_SIDE):
+        raise SettingError(f"{value} is out of range; a side is between 1 and {LARGEST_SIDE} pixels")
+    return size
+
+
+def parse_size(
+    *, mode: Mode, scale: object = None, target: object = None
+) -> tuple[Fraction | None, Size | None]:
+    """`(scale, target)` for `Settings`: exactly one is set. Without either, 2× (1× in mode enhance)."""
+    if scale is not None and target is not None:
+        raise SettingError("scale and target exclude each other; keep one of them")
+    if mode is Mode.ENHANCE:
+        if target is not None:
+            raise SettingError(
+                'mode enhance keeps the size, so target means nothing; use "enlarge" or drop target'
+            )
+        if scale is not None and parse_scale(scale) != 1:
+            raise SettingError(
+                'mode enhance keeps the size, so scale can only be 1; use "enlarge" or drop scale'
+            )
+        return Fraction(1), None
+    if target is not None:
+        return None, parse_target(target)
+    return (parse_scale(scale) if scale is not None else Fraction(2)), None
+
+
+def parse_model(value: object) -> str:
+    """The name of a network or of a classical resampling."""
+    if value not in MODELS:
+        raise SettingError(
+            f'no model named "{value}"; there are {", ".join(MODELS)}{did_you_mean(value, MODELS)}'
+        )
+    return str(value)
+
+
+def parse_encoder(value: object) -> EncoderSettings:
+    """`x265`, or a mapping `{name: x265, crf: 16}`. Options are checked against `ENCODER_OPTIONS`."""
+    fields: Mapping[object, object] = value if isinstance(value, Mapping) else {"name": value}
+    name = fields.get("name", "x265")
+    if not isinstance(name, str) or name not in ENCODER_OPTIONS:
+        raise SettingError(
+            f'no encoder named "{name}"; there are {", ".join(ENCODER_OPTIONS)}'
+            f"{did_you_mean(name, ENCODER_OPTIONS)}"
+        )
+    options = []
+    for key, option in fields.items():
+        if key == "name":
+            continue
+        if key not in ENCODER_OPTIONS[name]:
+            known = sorted(ENCODER_OPTIONS[name])
+            raise SettingError(
+                f'{name} has no option "{key}"; there are {", ".join(known)}{did_you_mean(key, known)}'
+            )
+        options.append((str(key), _parse_option(f"{name} {key}", str(key), option)))
+    return EncoderSettings(name, tuple(sorted(options)))
+
+
+def parse_encoder_words(text: str) -> EncoderSettings:
+    """The command line's form: `x265`, `x265:crf=18,preset=slow`."""
+    name, _, rest = text.partition(":")
+    fields: dict[object, object] = {"name": name}
+    for word in filter(None, rest.split(",")):
+        key, equals, option = word.partition("=")
+        if not equals:
+            raise SettingError(f'"{word}" is not an option; write {name}:crf=18,preset=slow')
+        fields[key] = option
+    return parse_encoder(fields)
+
+
+def _parse_option(where: str, key: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise SettingError(f"{where}: {value!r} is not a number or a word")
+    text = str(value)
+    # what ffmpeg takes for a value; no control characters, no quoting, no leading dash
+    if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.,:=+-]*", text):
+        raise SettingError(f'{where}: "{text}" holds characters that no option needs')
+    if key in _QUALITY:
+        lowest, highest = _QUALITY[key]
+        try:
+            fits = lowest <= float(text) <= highest
+        except ValueError:
+            fits = False
+        if not fits:
+            raise SettingError(f'{where}: "{text}" is not a number from {lowest} to {highest}')
+    return text
+
+
+def parse_name(value: object) -> str:
+    """A template for the delivered file's name without its extension, such as `{name} [{height}p]`."""
+    known = ", ".join(f"{{{field}}}" for field in sorted(NAME_FIELDS))
+    if not isinstance(value, str) or not value.strip():
+        raise SettingError(f"{value!r} is not a name template; write for example {{name}} [{{height}}p]")
+    try:
+        fields = [(field, spec, conversion) for _, field, spec, conversion in string.Formatter().parse(value)]
+    except ValueError as error:
+        raise SettingError(f'"{value}": {error}; there are {known}') from None
+    for field, spec, conversion in fields:
+        if field is None:
+            continue
+        if field not in NAME_FIELDS:
+            raise SettingError(
+                f'"{value}": no field "{field}"; there are {known}{did_you_mean(field, NAME_FIELDS)}'
+            )
+        if spec or conversion:
+            raise SettingError(f'"{value}": "{field}" takes no format; write {{{field}}}')
+    if "name" not in {field for field, _, _ in fields}:
+        raise SettingError(f'"{value}" lacks {{name}}: all results would get one name')
+    if "/" in value or value.startswith(".") or any(ord(letter) < 32 for letter in value):
+        raise SettingError(
+            f'"{value}" is no plain file name; leave out slashes, leading dots and control characters'
+        )
+    return value
