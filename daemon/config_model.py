@@ -1,0 +1,81 @@
+"""What the configuration says, as frozen dataclasses with absolute paths. `daemon.config` reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine.settings import Device, Limits, Settings
+
+DAY_S = 86_400.0
+
+
+class Original(enum.StrEnum):
+    """What becomes of a source once its result is delivered."""
+
+    KEEP = "keep"
+    MOVE = "move"
+    DELETE = "delete"
+
+
+class TakenName(enum.StrEnum):
+    """When the output holds that name already: deliver as "name (2)", or skip the file."""
+
+    NUMBER = "number"
+    SKIP = "skip"
+
+
+@dataclass(frozen=True)
+class Retention:
+    """How long things are kept once nobody works on them."""
+
+    work_days: float = 7.0
+    """Intermediate files of failed jobs, so that a retry can go on from them."""
+    history_days: float = 365.0
+    """Rows and logs of jobs whose source is gone from the input folder."""
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a job is tried whose failure may pass; the pause before the second try (then times four)."""
+
+    attempts: int = 3
+    wait_s: float = 10.0
+
+
+@dataclass(frozen=True)
+class Folder:
+    """One watched folder and what becomes of the files dropped into it. Paths are absolute."""
+
+    input: Path
+    output: Path
+    profile: str
+    settings: Settings
+    settle_s: float = 5.0
+    """Seconds without any change after which a file counts as finished."""
+    polling: bool = False
+    """No inotify, scans alone: for network mounts, which tell nothing about other machines' writes."""
+    ignore: tuple[str, ...] = ()
+    original: Original = Original.KEEP
+    moved_to: Path | None = None
+    taken_name: TakenName = TakenName.NUMBER
+    sequence: bool = False
+    """A sub-folder of numbered frames is one job."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration."""
+
+    path: Path
+    state_dir: Path
+    device: Device = Device.AUTO
+    rescan_s: float = 60.0
+    limits: Limits = dataclasses.field(default_factory=Limits)
+    retention: Retention = dataclasses.field(default_factory=Retention)
+    retry: Retry = dataclasses.field(default_factory=Retry)
+    profiles: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
+    folders: tuple[Folder, ...] = ()
