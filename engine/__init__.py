@@ -1,3 +1,3 @@
-"""The engine: pictures and episodes in, enlarged pictures and episodes out. Knows neither the service nor the training."""
+"""The engine: pictures and episodes in, enlarged pictures and episodes out. Knows nothing of the service."""
 
 __version__ = "0.1.0"

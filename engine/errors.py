@@ -64,7 +64,7 @@ class OutputError(KakudaiError):
     exit_code = 73
 
 
-class EnvironmentFault(KakudaiError):
+class EnvironmentFault(KakudaiError):  # noqa: N818  (the machine's fault, not the job's error)
     """The machine is not fit for now: disk full, file system read-only, mount lost (EX_TEMPFAIL).
 
     Work pauses and no attempt is used; the same job succeeds once the fault is gone.

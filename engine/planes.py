@@ -68,9 +68,11 @@ _SUBSAMPLING = {"420": (1, 1), "422": (1, 0), "444": (0, 0), "440": (0, 1), "411
 
 
 def plane_format(pix_fmt: str, *, full_range: bool = False, chroma_location: str = "left") -> PlaneFormat | None:
-    """The `PlaneFormat` of ffmpeg's `pix_fmt` (yuv420p, yuvj420p, yuv420p10le, gray, gray12le, …); None if not planar YUV."""
+    """The `PlaneFormat` of ffmpeg's `pix_fmt` (yuv420p, yuvj420p, yuv420p10le, gray, gray12le, …), or None."""
     base = pix_fmt.removesuffix("le")
     if base.startswith("gray"):
+        if base[4:] and not base[4:].isdigit():
+            return None  # grayf32le, gray10be, …
         depth = int(base[4:] or 8)
         return PlaneFormat(pix_fmt, depth, None, full_range, chroma_location)
     full_range = full_range or base.startswith("yuvj")

@@ -137,9 +137,7 @@ class Settings:
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every field that can change the output. Equal fingerprints, equal results."""
         fields = {
-            f.name: _plain(getattr(self, f.name))
-            for f in dataclasses.fields(self)
-            if f.name not in _NOT_THE_OUTPUT
+            f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in _NOT_THE_OUTPUT
         }
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 

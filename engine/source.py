@@ -101,5 +101,7 @@ def open_source(path: Path) -> Iterator[Source]:
 
 def _not_regular(path: Path) -> InputError:
     return InputError(
-        "is not a regular file", remedy="give a picture or an episode, not a folder, pipe or device", path=path
+        "is not a regular file",
+        remedy="give a picture or an episode, not a folder, pipe or device",
+        path=path,
     )

@@ -1,0 +1,147 @@
+"""The only file that knows TensorFlow from JAX: choosing one, choosing a device, compiling, telling out-of-memory.
+
+Import this before Keras: Keras reads its backend from the environment once.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import ToolError
+from engine.settings import Device
+
+log = logging.getLogger(__name__)
+
+_PREFERENCE = ("tensorflow", "jax")
+_COMPILED_SHAPES = 8
+"""Compiled functions kept, one for each input shape; the one used longest ago goes first."""
+
+Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""(batch, height, width) luma in 0..1 → (batch, height * scale, width * scale)."""
+
+
+def _choose_backend() -> str:
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen is None:
+        chosen = next((name for name in _PREFERENCE if importlib.util.find_spec(name)), "")
+    if chosen not in _PREFERENCE or not importlib.util.find_spec(chosen):
+        raise ToolError(
+            f"Keras has no usable backend ({chosen or 'none installed'})",
+            remedy="install one: pip install 'kakudai[cpu]' (or [gpu], [jax])",
+        )
+    os.environ["KERAS_BACKEND"] = chosen
+    # TensorFlow greets on stderr from C++; only errors are worth a line in a job's log.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    return chosen
+
+
+BACKEND = _choose_backend()
+
+
+def gpus() -> list[str]:
+    """The names of the GPUs that the backend can use; empty when there is none."""
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        return [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
+    import jax
+
+    return [str(device) for device in jax.devices() if device.platform == "gpu"]
+
+
+def use(device: Device) -> str:
+    """Settle where networks run from now on and return `gpu` or `cpu`. Call once, before a network is built.
+
+    `gpu` refuses when none is usable (ToolError); `auto` falls to the CPU with a warning.
+    """
+    usable = gpus() if device is not Device.CPU else []
+    if BACKEND == "tensorflow":
+        import tensorflow as tf
+
+        if device is Device.CPU:
+            tf.config.set_visible_devices([], "GPU")
+        for gpu in tf.config.get_visible_devices("GPU"):
+            tf.config.experimental.set_memory_growth(gpu, True)  # leave the rest of the card to others
+    elif device is Device.CPU:
+        import jax
+
+        jax.config.update("jax_platforms", "cpu")
+    if usable:
+        return "gpu"
+    if device is Device.GPU:
+        raise ToolError(
+            "no usable GPU was found, and the device is set to gpu",
+            remedy="run `kakudai check`, install 'kakudai[gpu]' and the driver, or choose device auto or cpu",
+        )
+    if device is Device.AUTO:
+        log.warning("no usable GPU: the network runs on the CPU, which is many times slower")
+    return "cpu"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the backend ran out of (device) memory, so that smaller work may succeed."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "ResourceExhaustedError"
+        or "RESOURCE_EXHAUSTED" in str(error)
+    )
+
+
+def compiled(model: Any) -> Forward:
+    """`model` as a function from arrays to arrays, compiled once for each shape, first output channel only."""
+    functions: OrderedDict[tuple[int, ...], Forward] = OrderedDict()
+    compile_for = _compile_tensorflow if BACKEND == "tensorflow" else _compile_jax
+
+    def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        if luma.shape not in functions:
+            functions[luma.shape] = compile_for(model, luma.shape)
+            if len(functions) > _COMPILED_SHAPES:
+                functions.popitem(last=False)
+        functions.move_to_end(luma.shape)
+        return functions[luma.shape](luma)
+
+    return forward
+
+
+def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec((*shape, 1), tf.float32)], autograph=False)  # type: ignore[untyped-decorator]
+    def run(luma: Any) -> Any:
+        return model(luma, training=False)[..., 0]
+
+    concrete = run.get_concrete_function()
+
+    def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(concrete(tf.constant(luma[..., None])), np.float32)
+
+    return forward
+
+
+def _compile_jax(model: Any, shape: tuple[int, ...]) -> Forward:
+    import jax
+
+    state = ([v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables])
+
+    @jax.jit
+    def run(luma: Any) -> Any:
+        outputs, _ = model.stateless_call(*state, luma, training=False)
+        return outputs[..., 0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        executable = run.lower(jax.ShapeDtypeStruct((*shape, 1), np.float32)).compile()
+
+    def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray(executable(luma[..., None]), np.float32)
+
+    return forward

@@ -1,0 +1,83 @@
+"""The networks, as Keras 3 functions. Luma in, luma out; fully convolutional, zero padded at every layer.
+
+A network is known by its name; `NETWORKS` holds all of them with what tiles need to know (own scale, receptive radius).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import keras
+from keras import layers
+
+LEAKY_SLOPE = 0.1
+"""Slope of LeakyReLU for negative inputs (paper, section III-B)."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the engine must know of an architecture besides its weights."""
+
+    name: str
+    build: Callable[[], keras.Model]
+    scale: int
+    """How much larger the output is than the input. 1: the picture is resized before the network."""
+    radius: int
+    """Receptive radius in input pixels: an output pixel depends on no input farther away than this."""
+
+
+def _convolution(filters: int, kernel: int, name: str) -> layers.Conv2D:
+    return layers.Conv2D(filters, kernel, padding="same", name=name)
+
+
+def _transposed(filters: int, kernel: int, name: str) -> layers.Conv2DTranspose:
+    return layers.Conv2DTranspose(filters, kernel, padding="same", name=name)
+
+
+def _stack(name: str, hidden: list[layers.Layer], last: layers.Layer) -> keras.Model:
+    """LeakyReLU after each hidden layer, sigmoid after the last, computed in float32 whatever the policy."""
+    luma = keras.Input((None, None, 1), name="luma")
+    features = luma
+    for layer in hidden:
+        features = layer(features)
+        features = layers.LeakyReLU(LEAKY_SLOPE, name=f"{layer.name}_activation")(features)
+    output = layers.Activation("sigmoid", dtype="float32", name="sigmoid")(last(features))
+    return keras.Model(luma, output, name=name)
+
+
+def srcnn() -> keras.Model:
+    """The baseline SRCNN of the paper's Table I: 9x9x128, 3x3x64, 5x5x1.
+
+    Input (batch, height, width, 1), float32 luma in 0..1; output (batch, height, width, 1), float32 in 0..1.
+    """
+    return _stack(
+        "srcnn",
+        [_convolution(128, 9, "convolution_1"), _convolution(64, 3, "convolution_2")],
+        _convolution(1, 5, "convolution_3"),
+    )
+
+
+def msrcnn() -> keras.Model:
+    """m-SRCNN of the paper's Table II: 127,347 parameters, 127,136 multiply-adds per pixel.
+
+    Input (batch, height, width, 1), float32 luma in 0..1; output (batch, height, width, 3), float32 in 0..1, of which
+    the authors train all three channels to the same luma and use the first.
+    """
+    return _stack(
+        "msrcnn",
+        [
+            _convolution(64, 5, "convolution_1"),
+            _convolution(64, 5, "convolution_2"),
+            _convolution(16, 3, "convolution_3"),
+            _transposed(32, 3, "transposed_1"),
+            _transposed(32, 3, "transposed_2"),
+        ],
+        _convolution(3, 1, "convolution_4"),
+    )
+
+
+NETWORKS = {
+    "srcnn": Network("srcnn", srcnn, scale=1, radius=4 + 1 + 2),
+    "msrcnn": Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0),
+}

@@ -1,0 +1,85 @@
+"""The recipe for a still picture: colour by the mode, alpha beside it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import denoise, resample
+from engine.color import to_levels
+from engine.image import Picture
+from engine.modes import recipe, run_recipe
+from engine.settings import Interpolation, Rounding, Settings, Size
+from engine.upscaler import Upscaler
+
+Pixels = NDArray[Any]
+"""(height, width) grey or (height, width, 3) BGR, uint8 or uint16."""
+
+
+def enlarge_picture(
+    picture: Picture,
+    output_size: Size,
+    settings: Settings,
+    upscaler: Upscaler | None,
+    interpolation: Interpolation,
+) -> Picture:
+    """`picture` enlarged to `output_size` by the mode in `settings`; `upscaler` None: `interpolation` alone."""
+    passes = recipe(settings.mode, settings.denoise)
+    kind = _PicturePasses(upscaler, interpolation, settings.rounding)
+    colour, alpha = picture.colour, picture.alpha
+    if alpha is not None:
+        colour = _fill_transparent(colour, alpha)
+        alpha = resample.resize(alpha, output_size, Interpolation.BICUBIC)
+    return replace(picture, colour=run_recipe(passes, colour, output_size, kind), alpha=alpha)
+
+
+class _PicturePasses:
+    """The passes of a mode on a still. As in the authors' code, each starts and ends in integer levels."""
+
+    def __init__(self, upscaler: Upscaler | None, interpolation: Interpolation, rounding: Rounding) -> None:
+        self._upscaler, self._interpolation, self._rounding = upscaler, interpolation, rounding
+
+    def enlarge(self, image: Pixels, size: Size) -> Pixels:
+        resized = resample.resize(image, size, self._interpolation)
+        if self._upscaler is None:
+            return resized
+        if resized.ndim == 2:
+            return self._network(resized)
+        planes = cv2.cvtColor(resized, cv2.COLOR_BGR2YCrCb)
+        planes[..., 0] = self._network(planes[..., 0])
+        return cv2.cvtColor(planes, cv2.COLOR_YCrCb2BGR)
+
+    def _network(self, luma: Pixels) -> Pixels:
+        assert self._upscaler is not None
+        depth = 8 * luma.itemsize
+        white = np.float32((1 << depth) - 1)
+        return to_levels(self._upscaler(luma.astype(np.float32) / white) * white, depth=depth, rounding=self._rounding)
+
+    def shrink(self, image: Pixels, size: Size) -> Pixels:
+        return resample.resize(image, size, Interpolation.BICUBIC)
+
+    def denoise(self, image: Pixels, strength: denoise.Strength) -> Pixels:
+        if image.ndim == 2:
+            return denoise.denoise_plane(image, strength, depth=8 * image.itemsize)
+        return denoise.denoise_bgr(image, strength)
+
+
+def _fill_transparent(colour: Pixels, alpha: NDArray[Any]) -> Pixels:
+    """Give fully transparent pixels the colour of the nearest visible one.
+
+    Their own colour is never seen and often black or white; interpolation would draw it into the edge as a halo.
+    """
+    hidden = alpha == 0
+    if not hidden.any() or hidden.all():
+        return colour
+    _, labels = cv2.distanceTransformWithLabels(
+        hidden.astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    nearest = np.zeros((int(labels.max()) + 1, *colour.shape[2:]), colour.dtype)
+    nearest[labels[~hidden]] = colour[~hidden]
+    filled: Pixels = nearest[labels]
+    return filled

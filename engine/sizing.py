@@ -1,0 +1,60 @@
+"""How large the output is."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+from engine.errors import InputError, NothingToDo, UsageError
+from engine.settings import Mode, Settings, Size
+
+SMALLEST_SCALE, LARGEST_SCALE = Fraction(1), Fraction(8)
+
+
+def output_size(
+    source: Size,
+    settings: Settings,
+    *,
+    sample_aspect: Fraction = Fraction(1),
+    multiple: tuple[int, int] = (1, 1),
+) -> Size:
+    """The size in stored pixels that `source` is enlarged to.
+
+    A target is fitted inside its width and height as displayed (`sample_aspect` is the width of a pixel by its height,
+    and is kept). `multiple` is what width and height must be divisible by: subsampled chroma wants even ones.
+    Raises `NothingToDo` when the source fills the target already, `UsageError` for an impossible scale, `InputError`
+    when the result exceeds the limits.
+    """
+    if settings.mode is Mode.ENHANCE and (settings.target is not None or settings.scale not in (None, 1)):
+        raise UsageError(
+            "mode enhance keeps the size, but a scale or target is asked for",
+            remedy="use --scale 1, or mode enlarge",
+        )
+    if settings.target is not None:
+        factor = min(
+            Fraction(settings.target.width) / (source.width * sample_aspect),
+            Fraction(settings.target.height, source.height),
+        )
+        if factor <= 1:
+            raise NothingToDo(
+                f"is {source} already, at least as large as the target {settings.target}",
+                remedy="choose a larger target if it should be enlarged all the same",
+            )
+    else:
+        factor = settings.scale if settings.scale is not None else Fraction(1)
+        if not SMALLEST_SCALE <= factor <= LARGEST_SCALE:
+            raise UsageError(
+                f"scale {factor} is outside {SMALLEST_SCALE} to {LARGEST_SCALE}",
+                remedy="choose a scale in between",
+            )
+    size = Size(_rounded(source.width * factor, multiple[0]), _rounded(source.height * factor, multiple[1]))
+    if size.pixels > settings.limits.max_output_pixels:
+        raise InputError(
+            f"would become {size}, more than limits.max_output_pixels ({settings.limits.max_output_pixels})",
+            remedy="choose a smaller scale or target, or raise the limit",
+        )
+    return size
+
+
+def _rounded(length: Fraction, multiple: int) -> int:
+    """To the nearest multiple; halves go up, and nothing vanishes."""
+    return max(multiple, int(length / multiple + Fraction(1, 2)) * multiple)
