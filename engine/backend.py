@@ -132,14 +132,13 @@ def _compile_jax(model: Any, shape: tuple[int, ...]) -> Forward:
 
     state = ([v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables])
 
-    @jax.jit
     def run(luma: Any) -> Any:
         outputs, _ = model.stateless_call(*state, luma, training=False)
         return outputs[..., 0]
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        executable = run.lower(jax.ShapeDtypeStruct((*shape, 1), np.float32)).compile()
+        executable = jax.jit(run).lower(jax.ShapeDtypeStruct((*shape, 1), np.float32)).compile()
 
     def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.asarray(executable(luma[..., None]), np.float32)

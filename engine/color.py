@@ -6,24 +6,21 @@ depth in the same range. No RGB in between, so no matrix can be got wrong and no
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import denoise, resample
+from engine.models import Model
 from engine.modes import recipe, run_recipe
 from engine.planes import PlaneFormat, Planes
 from engine.settings import Interpolation, Rounding, Settings, Size
-from engine.upscaler import Upscaler
 
 Luma = NDArray[np.float32]
 """(height, width), 0..1 from black to white; sub-black and super-white lie outside."""
 
-_LAYOUT = re.compile(r"(yuvj?\d{3}p|gray)")
 _LEFT = frozenset({"left", "topleft", "bottomleft"})
 _TOP = frozenset({"topleft", "top"})
 
@@ -44,14 +41,8 @@ def to_levels(values: NDArray[np.float32], *, depth: int, rounding: Rounding) ->
 class _LumaPasses:
     """The passes of a mode on one luma plane, kept as float between them."""
 
-    def __init__(
-        self,
-        upscaler: Upscaler | None,
-        interpolation: Interpolation,
-        format_: PlaneFormat,
-        rounding: Rounding,
-    ) -> None:
-        self._upscaler, self._interpolation, self._rounding = upscaler, interpolation, rounding
+    def __init__(self, model: Model, format_: PlaneFormat, rounding: Rounding) -> None:
+        self._upscaler, self._interpolation, self._rounding = model.upscaler, model.interpolation, rounding
         self._depth = format_.depth
         self._black, self._white = luma_range(format_.depth, full_range=format_.full_range)
 
@@ -79,16 +70,6 @@ class _LumaPasses:
         return (plane.astype(np.float32) - np.float32(self._black)) / np.float32(self._white - self._black)
 
 
-def deepened(source: PlaneFormat, depth: int) -> PlaneFormat:
-    """`source` at `depth` bits (yuv420p → yuv420p10le). Depth is never reduced: the larger of both counts."""
-    depth = max(depth, source.depth)
-    if depth == source.depth:
-        return source
-    layout = _LAYOUT.match(source.pix_fmt)
-    assert layout is not None
-    return replace(source, pix_fmt=f"{layout[1].replace('yuvj', 'yuv')}{depth}le", depth=depth)
-
-
 def plane_enlarger(
     source: PlaneFormat,
     *,
@@ -96,16 +77,15 @@ def plane_enlarger(
     output: PlaneFormat,
     output_size: Size,
     settings: Settings,
-    upscaler: Upscaler | None,
-    interpolation: Interpolation,
+    model: Model,
 ) -> Callable[[Planes], Planes]:
     """A function from the planes of one frame to the planes of the enlarged frame.
 
-    `upscaler` None means no network: `interpolation` alone. `output` differs from `source` in depth only.
+    `output` differs from `source` in depth only.
     """
     passes = recipe(settings.mode, settings.denoise)
-    arriving = _LumaPasses(upscaler, interpolation, source, settings.rounding)
-    leaving = _LumaPasses(upscaler, interpolation, output, settings.rounding)
+    arriving = _LumaPasses(model, source, settings.rounding)
+    leaving = _LumaPasses(model, output, settings.rounding)
     chroma = None
     if source.chroma_shift is not None:
         chroma = resample.ChromaResampler(

@@ -5,7 +5,6 @@ BMP alone goes through OpenCV (libvips has no reader of its own for it); it carr
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ import pyvips
 from numpy.typing import NDArray
 
 from engine import __version__
-from engine.errors import EnvironmentFault, InputError, NothingToDo, OutputError
+from engine.errors import InputError, NothingToDo, OutputError
+from engine.files import storing
 from engine.settings import ImageFormat, Limits, Size
 from engine.source import Source
 
@@ -122,17 +122,10 @@ def write(picture: Picture, path: Path, format_: ImageFormat) -> None:
     if colour.dtype == np.uint16 and format_ not in (ImageFormat.PNG, ImageFormat.TIFF):
         colour, alpha = _eight_bit(colour), None if alpha is None else _eight_bit(alpha)
     data = _encode_bmp(colour, alpha) if format_ is ImageFormat.BMP else _encode(picture, colour, alpha, format_)
-    try:
-        with path.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO):
-            raise EnvironmentFault(
-                f"cannot be written: {error.strerror}", remedy="free space or mend the disk", path=path
-            ) from error
-        raise OutputError(f"cannot be written: {error.strerror}", remedy="check the folder", path=path) from error
+    with storing(path), path.open("xb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _open(source: Source, limits: Limits) -> tuple[pyvips.Image | None, Header]:

@@ -1,33 +1,36 @@
 """The one entrance to the engine: plan a source, then enlarge it into a part file.
 
 `plan` is cheap (headers only, no TensorFlow) and says what will come out; `enlarge` does it. Neither touches the final
-name: delivery belongs to the caller.
+name: delivery belongs to the caller. A folder of numbered frames goes through `engine.sequence` instead.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Literal
 
-from engine.settings import Settings, Size
+from engine import __version__, encoders, image
+from engine.color import plane_enlarger
+from engine.errors import InputError
+from engine.models import Model, load_model
+from engine.naming import output_name
+from engine.picture import enlarge_file, output_extension, output_format
+from engine.probe import EpisodeInfo, probe_episode
+from engine.progress import Progress, ProgressEvent
+from engine.settings import Container, Settings, Size
+from engine.sizing import output_size
 from engine.source import Source
+
+__all__ = ["Kind", "Plan", "Progress", "ProgressEvent", "Report", "enlarge", "plan"]
 
 Kind = Literal["picture", "episode", "sequence"]
 
-
-@dataclass(frozen=True)
-class ProgressEvent:
-    """How far a job is. `total` is None where it cannot be known; `unit` names what is counted ("frames", …)."""
-
-    stage: str
-    done: int
-    total: int | None
-    unit: str
-
-
-Progress = Callable[[ProgressEvent], None]
+EPISODE_EXTENSIONS = frozenset({".mkv", ".mp4", ".m4v"})
+EXTENSIONS = frozenset(image.EXTENSIONS) | EPISODE_EXTENSIONS
+"""What is taken up, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -60,23 +63,105 @@ def plan(source: Source, settings: Settings) -> Plan:
 
     Raises `InputError` (damaged or refused), `NothingToDo` (large enough already, or made by Kakudai), `ToolError`.
     """
-    raise NotImplementedError
+    extension = source.path.suffix.lower()
+    if extension in image.EXTENSIONS:
+        return _plan_picture(source, settings)
+    if extension in EPISODE_EXTENSIONS:
+        return _plan_episode(source, settings)
+    raise InputError(
+        f"files named {source.path.suffix or 'without an extension'} are not enlarged",
+        remedy=f"give one of {', '.join(sorted(EXTENSIONS))}",
+        path=source.path,
+    )
 
 
 def enlarge(
-    source: Source,
-    part: Path,
-    settings: Settings,
-    *,
-    planned: Plan,
-    work_dir: Path,
-    progress: Progress,
+    source: Source, part: Path, settings: Settings, *, planned: Plan, work_dir: Path, progress: Progress
 ) -> Report:
     """Enlarge `source` into `part` (a file, or a folder when the plan says so), which must not exist yet.
 
     `part` is complete, checked (frames out = frames in) and fsynced when this returns. `work_dir` is a folder of this
-    job alone for intermediate files (segments); what is found there from an earlier attempt at the same job may be
-    used after verification. On any exception `part` may be left behind; the caller removes it.
+    job alone for intermediate files (segments); what is found there from an earlier attempt at the same job is used
+    after verification. On any exception `part` may be left behind; the caller removes it.
     Raises any `KakudaiError`.
     """
-    raise NotImplementedError
+    started = time.monotonic()
+    model = load_model(settings, Fraction(planned.output_size.height, planned.source_size.height))
+    if planned.kind == "picture":
+        progress(ProgressEvent("enlarge", 0, 1, "pictures"))
+        enlarge_file(source, part, planned.output_size, settings, model)
+        progress(ProgressEvent("enlarge", 1, 1, "pictures"))
+        frames, details = 1, dict[str, object]()
+    else:
+        frames, details = _enlarge_episode(source, part, settings, model, planned, work_dir, progress)
+    details |= {
+        "kakudai": __version__,
+        "settings": settings.fingerprint(),
+        "weights_sha256": model.weights_sha256,
+        "device": model.device,
+    }
+    return Report(planned.kind, frames, planned.source_size, planned.output_size, time.monotonic() - started, details)
+
+
+def _plan_picture(source: Source, settings: Settings) -> Plan:
+    header = image.read_header(source, limits=settings.limits)
+    size = output_size(header.size, settings)
+    extension = output_extension(source.path, output_format(header.format, settings))
+    name = output_name(source.path.stem, extension, output=size, source=header.size, settings=settings)
+    return Plan("picture", header.size, size, name, output_is_folder=False, frames=1)
+
+
+def _plan_episode(source: Source, settings: Settings) -> Plan:
+    info = probe_episode(source, limits=settings.limits)
+    shift_x, shift_y = info.format.chroma_shift or (0, 0)
+    size = output_size(info.size, settings, sample_aspect=info.sample_aspect, multiple=(1 << shift_x, 1 << shift_y))
+    container = _container(info, settings)
+    extension = "" if container is Container.PNG else f".{container.value}"
+    name = output_name(source.path.stem, extension, output=size, source=info.size, settings=settings)
+    return Plan("episode", info.size, size, name, output_is_folder=container is Container.PNG, frames=info.frames)
+
+
+def _container(info: EpisodeInfo, settings: Settings) -> Container:
+    return Container(info.container) if settings.container is Container.SAME else settings.container
+
+
+def _enlarge_episode(
+    source: Source,
+    part: Path,
+    settings: Settings,
+    model: Model,
+    planned: Plan,
+    work_dir: Path,
+    progress: Progress,
+) -> tuple[int, dict[str, object]]:
+    from engine.episode import enlarge_episode
+
+    info = probe_episode(source, limits=settings.limits)
+    container = _container(info, settings)
+    leaving = (
+        encoders.picture_format(info.format)
+        if container is Container.PNG
+        else encoders.output_format(info.format, settings.encoder)
+    )
+    enlarge_planes = plane_enlarger(
+        info.format,
+        source_size=info.size,
+        output=leaving,
+        output_size=planned.output_size,
+        settings=settings,
+        model=model,
+    )
+    report = enlarge_episode(
+        source,
+        part,
+        info=info,
+        output_size=planned.output_size,
+        output_format=leaving,
+        enlarge=enlarge_planes,
+        settings=settings,
+        container=container,
+        weights_sha256=model.weights_sha256,
+        work_dir=work_dir,
+        progress=progress,
+    )
+    return report.frames, report.details

@@ -1,8 +1,9 @@
-"""The recipe for a still picture: colour by the mode, alpha beside it."""
+"""The recipe for a still picture: read, colour by the mode, alpha beside it, write."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -11,25 +12,43 @@ from numpy.typing import NDArray
 
 from engine import denoise, resample
 from engine.color import to_levels
-from engine.image import Picture
+from engine.errors import ProcessingError
+from engine.image import EXTENSIONS, Picture, read, write
+from engine.models import Model
 from engine.modes import recipe, run_recipe
-from engine.settings import Interpolation, Rounding, Settings, Size
-from engine.upscaler import Upscaler
+from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
+from engine.source import Source
 
 Pixels = NDArray[Any]
 """(height, width) grey or (height, width, 3) BGR, uint8 or uint16."""
 
 
-def enlarge_picture(
-    picture: Picture,
-    output_size: Size,
-    settings: Settings,
-    upscaler: Upscaler | None,
-    interpolation: Interpolation,
-) -> Picture:
-    """`picture` enlarged to `output_size` by the mode in `settings`; `upscaler` None: `interpolation` alone."""
+def output_format(source: ImageFormat, settings: Settings) -> ImageFormat:
+    """The format that a picture is delivered in."""
+    return source if settings.image_format is ImageFormat.SAME else settings.image_format
+
+
+def output_extension(path: Path, format_: ImageFormat) -> str:
+    """The extension for `format_`: the source's own spelling (`.jpeg`, `.tif`) where it means the same."""
+    suffix = path.suffix.lower()
+    return path.suffix if EXTENSIONS.get(suffix) is format_ else f".{format_.value}"
+
+
+def enlarge_file(source: Source, part: Path, output_size: Size, settings: Settings, model: Model) -> None:
+    """Enlarge one still file into the new file `part`. Raises as `engine.image` does, and `ProcessingError`."""
+    picture = read(source, limits=settings.limits)
+    enlarged = enlarge_picture(picture, output_size, settings, model)
+    if enlarged.size != output_size:
+        raise ProcessingError(
+            f"came out as {enlarged.size}, not {output_size}", remedy="report this as a bug", path=source.path
+        )
+    write(enlarged, part, output_format(picture.format, settings))
+
+
+def enlarge_picture(picture: Picture, output_size: Size, settings: Settings, model: Model) -> Picture:
+    """`picture` enlarged to `output_size` by the mode in `settings`."""
     passes = recipe(settings.mode, settings.denoise)
-    kind = _PicturePasses(upscaler, interpolation, settings.rounding)
+    kind = _PicturePasses(model, settings.rounding)
     colour, alpha = picture.colour, picture.alpha
     if alpha is not None:
         colour = _fill_transparent(colour, alpha)
@@ -40,8 +59,8 @@ def enlarge_picture(
 class _PicturePasses:
     """The passes of a mode on a still. As in the authors' code, each starts and ends in integer levels."""
 
-    def __init__(self, upscaler: Upscaler | None, interpolation: Interpolation, rounding: Rounding) -> None:
-        self._upscaler, self._interpolation, self._rounding = upscaler, interpolation, rounding
+    def __init__(self, model: Model, rounding: Rounding) -> None:
+        self._upscaler, self._interpolation, self._rounding = model.upscaler, model.interpolation, rounding
 
     def enlarge(self, image: Pixels, size: Size) -> Pixels:
         resized = resample.resize(image, size, self._interpolation)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from engine.errors import InputError, NothingToDo, UsageError
-from engine.settings import Mode, Settings, Size
-
-SMALLEST_SCALE, LARGEST_SCALE = Fraction(1), Fraction(8)
+from engine.errors import InputError, NothingToDo
+from engine.settings import Settings, Size
 
 
 def output_size(
@@ -21,14 +19,8 @@ def output_size(
 
     A target is fitted inside its width and height as displayed (`sample_aspect` is the width of a pixel by its height,
     and is kept). `multiple` is what width and height must be divisible by: subsampled chroma wants even ones.
-    Raises `NothingToDo` when the source fills the target already, `UsageError` for an impossible scale, `InputError`
-    when the result exceeds the limits.
+    Raises `NothingToDo` when the source fills the target already, `InputError` when the result exceeds the limits.
     """
-    if settings.mode is Mode.ENHANCE and (settings.target is not None or settings.scale not in (None, 1)):
-        raise UsageError(
-            "mode enhance keeps the size, but a scale or target is asked for",
-            remedy="use --scale 1, or mode enlarge",
-        )
     if settings.target is not None:
         factor = min(
             Fraction(settings.target.width) / (source.width * sample_aspect),
@@ -41,11 +33,6 @@ def output_size(
             )
     else:
         factor = settings.scale if settings.scale is not None else Fraction(1)
-        if not SMALLEST_SCALE <= factor <= LARGEST_SCALE:
-            raise UsageError(
-                f"scale {factor} is outside {SMALLEST_SCALE} to {LARGEST_SCALE}",
-                remedy="choose a scale in between",
-            )
     size = Size(_rounded(source.width * factor, multiple[0]), _rounded(source.height * factor, multiple[1]))
     if size.pixels > settings.limits.max_output_pixels:
         raise InputError(

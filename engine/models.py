@@ -1,0 +1,48 @@
+"""Which network a job uses: from the settings to a compiled upscaler."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from engine.settings import Device, Interpolation, Settings
+
+if TYPE_CHECKING:
+    from engine.upscaler import Upscaler
+
+
+@dataclass(frozen=True)
+class Model:
+    """What enlarges luma: a classical interpolation, and a network after it unless the network is off."""
+
+    interpolation: Interpolation
+    upscaler: Upscaler | None
+    weights_sha256: str | None
+    device: str
+
+
+def load_model(settings: Settings, scale: Fraction) -> Model:
+    """The model for `settings` at `scale`. Loads TensorFlow unless the network is off.
+
+    Raises `WeightsError`, `MissingInputError`, `ToolError` (no backend, or no GPU where one is demanded).
+    """
+    if settings.model in {interpolation.value for interpolation in Interpolation}:
+        return Model(Interpolation(settings.model), None, None, "cpu")
+    from engine import weights
+
+    path = settings.weights or weights.choose(settings.model, scale, settings.upsampling)
+    return _load(path, settings.upsampling, settings.device)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: Path, upsampling: Interpolation | None, device: Device) -> Model:
+    """Kept, because one command may enlarge many files: compiling costs seconds."""
+    from engine import backend, weights
+    from engine.upscaler import Upscaler
+
+    used = backend.use(device)
+    loaded = weights.load(path)
+    return Model(upsampling or loaded.card.upsampling, Upscaler(loaded), loaded.sha256, used)
