@@ -154,7 +154,7 @@ def _composition(size: Size, seed: int) -> tuple[Stage, list[Actor]]:
     if seed == 0:
         look = heroine()
         stage = Stage(0, "dusk", "town", 0.8, True, "拡大", look.ink, 0.0033)
-        return stage, [Actor(look, Pose(mouth=2, sway=1, turn=8.0, tilt=5.0), Place(0.16, 0.51, 0.215))]
+        return stage, [Actor(look, Pose(mouth=2, sway=1, turn=9.0, tilt=2.0), Place(0.16, 0.47, 0.195))]
     rng = np.random.default_rng([seed, 1])
     aspect = size.width / min(size.width, size.height)
     count = int(rng.choice([0, 1, 2], p=[0.08, 0.70, 0.22]))

@@ -226,7 +226,7 @@ class Canvas:
         moved = cv2.warpAffine(alpha, shift, (self._width, self._height), flags=cv2.INTER_LINEAR)
         edge = (alpha * (1 - moved) * opacity)[..., None]
         body = self._cel[..., :3]
-        body += edge * np.array(color, np.float32) * (0.25 + 0.75 * body) * (1 - body)
+        body += edge * np.array(color, np.float32) * (0.4 + 0.6 * body) * (1 - body)
 
     def clip(self, *outlines: Points) -> Mask:
         """Where the outlines are, to keep later paint within."""
