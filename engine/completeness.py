@@ -1,0 +1,87 @@
+"""Is an episode all there? ffmpeg exits 0 on damaged input, so completeness is proven from the container itself.
+
+Matroska: the declared Segment size fits the file (`engine.container_length`), the packets reach the declared Duration.
+MP4: every sample that the tables declare can be read. Both: the demuxer has no complaint, and every packet that is to
+be shown is decoded.
+"""
+
+from __future__ import annotations
+
+from array import array
+from fractions import Fraction
+
+from engine.errors import InputError
+from engine.packets import PacketScan
+from engine.probe import EpisodeInfo
+from engine.source import Source
+
+_REMEDY = "copy or download it again"
+
+
+def check_reach(*, source: Source, declared_s: Fraction | None, reached_s: Fraction, tolerance_s: Fraction) -> None:
+    """Refuse a file whose packets end before the duration that its header declares.
+
+    `tolerance_s` is the length of a frame: muxers disagree on whether the last one counts.
+    """
+    if declared_s is None:
+        raise InputError(
+            "does not say how long it lasts: it cannot be proven complete",
+            remedy="remux it with mkvmerge, if it plays to its end",
+            path=source.path,
+        )
+    if reached_s + tolerance_s < declared_s:
+        raise InputError(
+            f"ends after {float(reached_s):.3f} s, but its header tells of {float(declared_s):.3f} s: it is incomplete",
+            remedy=_REMEDY,
+            path=source.path,
+        )
+
+
+def check_packets(source: Source, info: EpisodeInfo, packets: PacketScan) -> None:
+    """Refuse a file whose demuxer complains, or that lacks samples which an MP4's tables declare."""
+    if packets.complaints:
+        raise InputError(f"is damaged: {packets.first_complaint}", remedy=_REMEDY, path=source.path)
+    if not packets.timestamps:
+        raise InputError("has no frames", remedy=_REMEDY, path=source.path)
+    if packets.without_timestamp:
+        raise InputError(
+            f"{packets.without_timestamp} of its frames have no timestamp",
+            remedy="remux it with mkvmerge",
+            path=source.path,
+        )
+    for stream in info.streams:
+        found = packets.streams[stream.index].count if stream.index in packets.streams else 0
+        if stream.frames is not None and stream.kind in {"video", "audio"} and found < stream.frames:
+            raise InputError(
+                f"stream {stream.index} has {found} packets, but its tables tell of {stream.frames}: it is incomplete",
+                remedy=_REMEDY,
+                path=source.path,
+            )
+
+
+def check_decoded(source: Source, info: EpisodeInfo, packets: PacketScan, timestamps: array[int]) -> None:
+    """Refuse a file of which a frame that is to be shown could not be decoded.
+
+    In a Matroska file that was cut at an open GOP, the leading pictures before the first decodable one are no loss:
+    nobody ever saw them.
+    """
+    if not timestamps:
+        raise InputError("has no frames that can be decoded", remedy=_REMEDY, path=source.path)
+    lost = sorted(set(packets.timestamps) - set(timestamps))
+    if info.container == "mkv":
+        lost = [pts for pts in lost if pts > timestamps[0]]
+    strange = set(timestamps) - set(packets.timestamps)
+    if lost or strange:
+        raise InputError(
+            f"{len(lost)} of its {len(packets.timestamps)} frames cannot be decoded"
+            if lost
+            else f"{len(strange)} decoded frames have timestamps of no packet",
+            remedy="copy or download it again; if it plays to its end, remux it with mkvmerge",
+            path=source.path,
+        )
+    if timestamps[0] < 0:
+        raise InputError(
+            "its first frames are to be shown before the beginning (negative timestamps)",
+            remedy="remux it with mkvmerge",
+            path=source.path,
+        )

@@ -1,0 +1,157 @@
+"""An episode's frames and their exact timestamps, from one decode.
+
+ffmpeg writes the raw frames to one pipe and a framecrc line with the PTS of each to another; the counts must agree.
+`-fps_mode passthrough` and `-copyts` are both needed: without them frames are dropped or doubled and an offset is lost.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from array import array
+from collections.abc import Iterator
+from fractions import Fraction
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+
+from engine.channel import Channel, ChannelClosed
+from engine.errors import InputError
+from engine.ffmpeg import command, source_input
+from engine.planes import Planes
+from engine.probe import EpisodeInfo
+from engine.process import Child
+from engine.settings import Limits
+from engine.source import Source
+
+QUEUE_BYTES = 256 << 20
+"""Decoded frames that may wait for the network."""
+
+_REMEDY = "copy or download it again; if it plays to its end, remux it with mkvmerge"
+
+
+def queue_frames(frame_bytes: int, *, queue_bytes: int = QUEUE_BYTES) -> int:
+    """How many frames of that size may wait in a queue: at least 2, at most 64."""
+    return max(2, min(64, queue_bytes // frame_bytes))
+
+
+class Decoder:
+    """Iterate over it for the frames, in order, once. `timestamps` is complete when the iteration ended.
+
+    Use as a context manager. Iterating raises `InputError` for damage that ffmpeg reports, frames that change in size
+    or format, missing or unordered timestamps, and counts that disagree; `ProcessingError` when ffmpeg dies or hangs.
+    """
+
+    def __init__(self, source: Source, info: EpisodeInfo, *, limits: Limits, queue_bytes: int = QUEUE_BYTES) -> None:
+        self.timestamps: array[int] = array("q")
+        self.frames = 0
+        self._source = source
+        self._info = info
+        self._frame_bytes = info.format.frame_bytes(info.size)
+        self._channel: Channel[Planes] = Channel(queue_frames(self._frame_bytes, queue_bytes=queue_bytes))
+        self._timestamps_error: InputError | None = None
+        reading, writing = os.pipe()
+        self._timestamps_pipe = os.fdopen(reading, encoding="ascii", errors="replace")
+        try:
+            self._child = Child(
+                _decode_command(source, info, limits=limits, timestamps_fd=writing),
+                silence_s=limits.silence_s,
+                subject=source.path,
+                pass_fds=(source.fd, writing),
+            )
+        except BaseException:
+            self._timestamps_pipe.close()
+            raise
+        finally:
+            os.close(writing)
+        self._timestamps_reader = threading.Thread(target=self._read_timestamps, name="timestamps")
+        self._frames_reader = threading.Thread(target=self._read_frames, name="frames")
+        self._timestamps_reader.start()
+        self._frames_reader.start()
+
+    def __iter__(self) -> Iterator[Planes]:
+        return iter(self._channel)
+
+    def _read_frames(self) -> None:
+        try:
+            while True:
+                buffer = np.empty(self._frame_bytes, np.uint8)  # each frame its own: it may outlive its turn
+                filled = self._child.read_into(self._child.stdout_fd, buffer.data)
+                if filled == 0:
+                    break
+                if filled < self._frame_bytes:
+                    self._check_end(partial=True)
+                self.frames += 1
+                self._channel.put(self._info.format.split(buffer.data, self._info.size))
+            self._check_end()
+            self._channel.end()
+        except ChannelClosed:
+            pass
+        except BaseException as error:  # noqa: BLE001  (re-raised in the thread that iterates)
+            self._channel.fail(error)
+
+    def _read_timestamps(self) -> None:
+        """Read framecrc: `stream, dts, pts, duration, size, checksum` for each frame, after `#` lines."""
+        try:
+            for line in self._timestamps_pipe:
+                if line.startswith("#tb 0:") and Fraction(line[6:].strip()) != self._info.time_base:
+                    raise self._damaged(f"decodes in another time base than {self._info.time_base}")
+                if line.startswith("#"):
+                    continue
+                fields = line.split(",")
+                pts, size = int(fields[2]), int(fields[4])
+                if size != self._frame_bytes:
+                    raise self._damaged(f"frame {len(self.timestamps)} has another size or pixel format")
+                if self.timestamps and pts <= self.timestamps[-1]:
+                    raise self._damaged(f"the timestamp of frame {len(self.timestamps)} does not increase")
+                self.timestamps.append(pts)
+        except InputError as error:
+            self._timestamps_error = error
+        except (ValueError, IndexError) as error:
+            self._timestamps_error = self._damaged(f"a frame without a timestamp ({error})")
+        finally:
+            for _ in self._timestamps_pipe:  # never let ffmpeg block on a pipe that nobody reads
+                pass
+
+    def _check_end(self, *, partial: bool = False) -> None:
+        """After the last frame: ffmpeg ended well, complained of nothing, and both pipes tell the same count."""
+        self._timestamps_reader.join()
+        self._child.finish()
+        if self._timestamps_error is not None:
+            raise self._timestamps_error
+        if self._child.error_lines:
+            raise self._damaged(f"is damaged: {self._child.first_error}")
+        if partial:
+            raise self._damaged("its last frame is incomplete")
+        if self.frames != len(self.timestamps):
+            raise self._damaged(f"{self.frames} frames were decoded, but {len(self.timestamps)} timestamps")
+
+    def _damaged(self, reason: str) -> InputError:
+        return InputError(reason, remedy=_REMEDY, path=self._source.path)
+
+    def close(self) -> None:
+        """Stop, whether at the end or not; no thread and no child is left."""
+        self._channel.close()
+        self._child.kill()
+        self._frames_reader.join()
+        self._timestamps_reader.join()
+        self._timestamps_pipe.close()
+        self._child.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _decode_command(source: Source, info: EpisodeInfo, *, limits: Limits, timestamps_fd: int) -> list[str]:
+    stream = source_input(source, limits, copyts=None)[str(info.video_index)]
+    exact = {"fps_mode": "passthrough", "enc_time_base": "-1", "autoscale": "0"}
+    return command(
+        stream.output("pipe:1", f="rawvideo", **exact),
+        stream.output(f"pipe:{timestamps_fd}", f="framecrc", **exact),
+    )

@@ -1,0 +1,240 @@
+"""The video encoders and the options that a profile may give them. Checked here: ffmpeg's errors are no validation."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from engine.errors import ConfigError, UsageError
+from engine.planes import PlaneFormat, plane_format
+from engine.settings import EncoderSettings, Size
+
+Check = Callable[[str], str | None]
+"""None when the value will do, else what would."""
+
+
+def _number(low: float, high: float) -> Check:
+    def check(value: str) -> str | None:
+        try:
+            fits = low <= float(value) <= high
+        except ValueError:
+            fits = False
+        return None if fits else f"a number from {low:g} to {high:g}"
+
+    return check
+
+
+def _whole(low: int, high: int) -> Check:
+    def check(value: str) -> str | None:
+        fits = re.fullmatch(r"-?[0-9]{1,9}", value) is not None and low <= int(value) <= high
+        return None if fits else f"a whole number from {low} to {high}"
+
+    return check
+
+
+def _one_of(*names: str) -> Check:
+    return lambda value: None if value in names else f"one of {', '.join(names)}"
+
+
+def _parameters(*names: str) -> Check:
+    """`name=value:name=value`, each name known to change the picture only (others write files or change the frames)."""
+
+    def check(value: str) -> str | None:
+        for part in value.split(":"):
+            name, equals, setting = part.partition("=")
+            if name not in names:
+                return f"name=value pairs joined by ':', the names among {', '.join(names)}"
+            if equals and not re.fullmatch(r"[0-9A-Za-z.,+-]{1,40}", setting):
+                return "name=value pairs joined by ':', the values of letters, digits and . , + -"
+        return None
+
+    return check
+
+
+_X26X_PRESETS = _one_of(
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+)
+_SHARED_PARAMETERS = (
+    *("aq-mode", "aq-strength", "bframes", "b-adapt", "deblock", "me", "merange", "psy-rd", "qcomp", "rc-lookahead"),
+    *("ref", "scenecut", "subme", "weightb"),
+)
+_X265_PARAMETERS = _parameters(
+    *_SHARED_PARAMETERS,
+    *("cbqpoffs", "crqpoffs", "ctu", "cutree", "early-skip", "hist-scenecut", "limit-modes", "limit-refs"),
+    *("limit-sao", "max-merge", "no-cutree", "no-open-gop", "no-rect", "no-sao", "no-strong-intra-smoothing"),
+    *("nr-inter", "nr-intra", "psy-rdoq", "rd", "rdoq-level", "rect", "rskip", "sao", "selective-sao"),
+    *("strong-intra-smoothing", "tskip", "tu-inter-depth", "tu-intra-depth", "weightp"),
+    *("pools", "frame-threads"),
+)
+_X264_PARAMETERS = _parameters(
+    *_SHARED_PARAMETERS,
+    *("b-pyramid", "chroma-qp-offset", "direct", "mbtree", "mixed-refs", "no-dct-decimate", "no-fast-pskip"),
+    *("no-mbtree", "partitions", "trellis", "weightp", "8x8dct", "threads"),
+)
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """One encoder. `library` is ffmpeg's name; `depths` are the bits it takes for each chroma subsampling.
+
+    `depth` is the least it writes by default: more than the source's is no loss, and 10 bit bands less.
+    """
+
+    library: str
+    options: Mapping[str, Check]
+    defaults: Mapping[str, str]
+    depths: Mapping[tuple[int, int] | None, tuple[int, ...]]
+    depth: int = 8
+
+
+_420, _422, _444, _440 = (1, 1), (1, 0), (0, 0), (0, 1)
+_FFV1_DEPTHS = (8, 9, 10, 12, 14, 16)
+
+ENCODERS: dict[str, Encoder] = {
+    "x265": Encoder(
+        library="libx265",
+        options={
+            "crf": _number(0, 51),
+            "preset": _X26X_PRESETS,
+            "tune": _one_of("animation", "grain", "psnr", "ssim", "fastdecode"),
+            "depth": _one_of("8", "10", "12"),
+            "keyint": _whole(1, 1000),
+            "params": _X265_PARAMETERS,
+        },
+        defaults={"crf": "16", "preset": "medium"},
+        depths={_420: (8, 10, 12), _422: (8, 10, 12), _444: (8, 10, 12), None: (8, 10, 12)},
+        depth=10,
+    ),
+    "x264": Encoder(
+        library="libx264",
+        options={
+            "crf": _number(0, 51),
+            "preset": _X26X_PRESETS,
+            "tune": _one_of("animation", "film", "grain", "stillimage", "psnr", "ssim", "fastdecode"),
+            "depth": _one_of("8", "10"),
+            "keyint": _whole(1, 1000),
+            "params": _X264_PARAMETERS,
+        },
+        defaults={"crf": "16", "preset": "medium"},
+        depths={_420: (8, 10), _422: (8, 10), _444: (8, 10), None: (8, 10)},
+    ),
+    "svtav1": Encoder(
+        library="libsvtav1",
+        options={
+            "crf": _whole(1, 63),
+            "preset": _whole(0, 13),
+            "depth": _one_of("8", "10"),
+            "keyint": _whole(1, 1000),
+            "params": _parameters("film-grain", "film-grain-denoise", "enable-overlays", "enable-tf", "tune", "lp"),
+        },
+        defaults={"crf": "20", "preset": "6"},
+        depths={_420: (8, 10)},
+        depth=10,
+    ),
+    "ffv1": Encoder(
+        library="ffv1",
+        options={"depth": _one_of("8", "10", "12", "16"), "slices": _one_of("4", "6", "9", "12", "16", "24", "30")},
+        defaults={"slices": "4"},
+        depths={
+            **dict.fromkeys((_420, _422, _444), _FFV1_DEPTHS),
+            _440: (8, 10, 12),
+            (2, 0): (8,),
+            (2, 2): (8,),
+            None: (8, 9, 10, 12, 16),
+        },
+    ),
+}
+
+
+def encoder_problems(settings: EncoderSettings) -> list[str]:
+    """Everything wrong with an encoder's name or options, one line each; empty when all is well."""
+    encoder = ENCODERS.get(settings.name)
+    if encoder is None:
+        return [f'no encoder named "{settings.name}"{_meant(settings.name, ENCODERS)}']
+    problems = []
+    for name, value in settings.options:
+        check = encoder.options.get(name)
+        if check is None:
+            problems.append(f'{settings.name} has no option "{name}"{_meant(name, encoder.options)}')
+        elif wanted := check(value):
+            problems.append(f'{settings.name}: {name} is "{value}", but must be {wanted}')
+    return problems
+
+
+def _meant(name: str, known: Mapping[str, object]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f'; did you mean "{near[0]}"?' if near else f"; known are {', '.join(known)}"
+
+
+def output_format(source: PlaneFormat, settings: EncoderSettings) -> PlaneFormat:
+    """The format of the planes that the encoder is to be given for a source: its subsampling, range and siting.
+
+    The depth is never less than the source's (DESIGN: depth is never reduced), and at least the `depth` option's, else
+    the encoder's own default (10 bit for x265 and SVT-AV1).
+    Raises `ConfigError` for bad options, `UsageError` where the encoder cannot carry the format.
+    """
+    if problems := encoder_problems(settings):
+        raise ConfigError(problems)
+    encoder = ENCODERS[settings.name]
+    wanted = max(source.depth, int(dict(settings.options).get("depth", encoder.depth)))
+    possible = [depth for depth in encoder.depths.get(source.chroma_shift, ()) if depth >= wanted]
+    if not possible:
+        raise UsageError(
+            f"the encoder {settings.name} cannot carry {source.pix_fmt} without loss of depth or colour",
+            remedy="choose the encoder ffv1 (lossless) or x265 for it",
+        )
+    return _with_depth(source, min(possible))
+
+
+def check_size(size: Size, format_: PlaneFormat, settings: EncoderSettings) -> None:
+    """Raise `UsageError` for a size that the encoder cannot be given: with shared chroma, most want even numbers."""
+    shift_x, shift_y = format_.chroma_shift or (0, 0)
+    if settings.name != "ffv1" and (size.width % (1 << shift_x) or size.height % (1 << shift_y)):
+        raise UsageError(
+            f"the encoder {settings.name} cannot write {format_.pix_fmt} frames of {size}",
+            remedy="choose a scale or target that gives even numbers, or the encoder ffv1",
+        )
+    least = 64 if settings.name == "svtav1" else 16
+    if settings.name != "ffv1" and min(size.width, size.height) < least:
+        raise UsageError(
+            f"the encoder {settings.name} cannot write frames of {size}: the least is {least}x{least}",
+            remedy="choose a larger scale or target, or the encoder ffv1",
+        )
+
+
+def picture_format(source: PlaneFormat) -> PlaneFormat:
+    """The format of planes on the way to numbered PNG frames: 8 bit for an 8-bit source, else 16."""
+    return _with_depth(source, 8 if source.depth == 8 else min(d for d in (10, 12, 16) if d >= source.depth))
+
+
+def _with_depth(source: PlaneFormat, depth: int) -> PlaneFormat:
+    name = re.sub(r"(?<=p)\d*(le)?$|(?<=gray)\d*(le)?$", "", source.pix_fmt.replace("yuvj", "yuv", 1))
+    if depth > 8:
+        name += f"{depth}le"
+    found = plane_format(name, full_range=source.full_range, chroma_location=source.chroma_location)
+    assert found is not None
+    return replace(found, depth=depth)
+
+
+def encoder_arguments(settings: EncoderSettings) -> dict[str, str]:
+    """ffmpeg's output options for an encoder whose settings have been checked."""
+    encoder = ENCODERS[settings.name]
+    chosen = {**encoder.defaults, **dict(settings.options)}
+    arguments = {"c:v": encoder.library}
+    for name in ("crf", "preset", "tune", "slices"):
+        if name in chosen:
+            arguments[name] = chosen[name]
+    if "keyint" in chosen:
+        arguments["g"] = chosen["keyint"]
+    parameters = [chosen["params"]] if "params" in chosen else []
+    if settings.name == "x265":
+        arguments["x265-params"] = ":".join(["log-level=error", *parameters])
+    elif settings.name == "x264" and parameters:
+        arguments["x264-params"] = parameters[0]
+    elif settings.name == "svtav1" and parameters:
+        arguments["svtav1-params"] = parameters[0]
+    elif settings.name == "ffv1":
+        arguments |= {"level": "3", "slicecrc": "1", "g": "1"}
+    return arguments

@@ -1,0 +1,311 @@
+"""An episode, enlarged: the recipe. Frames are decoded once, enlarged in order, encoded in segments, joined, proven."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from engine import __version__
+from engine.completeness import check_decoded, check_packets, check_reach
+from engine.decode import Decoder
+from engine.encode import Video
+from engine.encoders import check_size
+from engine.errors import InputError, ProcessingError
+from engine.files import storing
+from engine.frames_out import write_frames
+from engine.mux import Timing, mux_matroska, timestamp_scale
+from engine.mux_mp4 import check_mp4, mux_mp4
+from engine.packets import PacketScan, scan_packets
+from engine.planes import PlaneFormat, Planes
+from engine.probe import ColorTags, EpisodeInfo
+from engine.process import tool_version
+from engine.progress import Progress, ProgressEvent
+from engine.segments import PIPELINE_VERSION, Segment, SegmentStore, SegmentWriter, segment_length
+from engine.settings import Container, EncoderSettings, Limits, Settings, Size
+from engine.source import Source, open_source
+from engine.verify import verify_episode
+
+EnlargePlanes = Callable[[Planes], Planes]
+"""The planes of a frame in the source's format and size to those in the output's. Called in order, in one thread."""
+
+_LOSSLESS = EncoderSettings("ffv1")
+_SD_LINES = 576
+
+
+@dataclass(frozen=True)
+class EpisodeReport:
+    """What was done. `details` is JSON-ready."""
+
+    frames: int
+    details: dict[str, object]
+
+
+def enlarge_episode(
+    source: Source,
+    part: Path,
+    *,
+    info: EpisodeInfo,
+    output_size: Size,
+    output_format: PlaneFormat,
+    enlarge: EnlargePlanes,
+    settings: Settings,
+    container: Container,
+    weights_sha256: str | None,
+    work_dir: Path,
+    progress: Progress,
+) -> EpisodeReport:
+    """Enlarge an episode into `part` (a folder for `Container.PNG`), which must not exist.
+
+    `part` is complete, proven against the source and flushed when this returns. Segments that an earlier attempt left
+    in `work_dir` are verified and reused; their frames are decoded again, so that decoding stays one exact pass.
+    Raises `InputError` (damaged, incomplete, or not fit for the container), `ProcessingError`, `EnvironmentFault`.
+    """
+    limits, clock = settings.limits, _Clock()
+    encoder = _LOSSLESS if container is Container.PNG else settings.encoder
+    video = Video(output_size, output_format, info.sample_aspect, _output_colors(info, output_size), info.frame_rate)
+    check_deliverable(
+        source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
+    )
+    with clock("scan"):
+        packets = prove_complete(source, info, limits=limits)
+    with clock("verify segments"):
+        key = _segment_key(source, settings, encoder, video, weights_sha256)
+        frames_each = segment_length(info.frame_rate)
+        store = SegmentStore(work_dir / "segments", key=key, frames_each=frames_each)
+    reused = len(store.indexes())
+
+    with clock("enlarge"):
+        timing, segments = _enlarge_frames(
+            source,
+            info,
+            packets,
+            enlarge=enlarge,
+            store=store,
+            video=video,
+            encoder=encoder,
+            limits=limits,
+            progress=progress,
+        )
+    frames = len(timing.timestamps)
+    progress(ProgressEvent("mux", 0, 1, "files"))
+    tag = f"{__version__} {settings.model} {settings.mode.value} {_scale(info.size, output_size)}x"
+    differences: list[str] = []
+    with clock("mux"):
+        if container is Container.PNG:
+            write_frames(
+                segments, video=video, timing=timing, folder=part, source_lines=info.size.height, limits=limits
+            )
+            warnings: list[str] = []
+        else:
+            warnings = _mux(
+                source,
+                info,
+                segments,
+                part=part,
+                timing=timing,
+                video=video,
+                container=container,
+                encoder=encoder,
+                work_dir=work_dir,
+                tag=tag,
+                limits=limits,
+            )
+    if container is not Container.PNG:
+        progress(ProgressEvent("verify", 0, 1, "files"))
+        with clock("verify"), open_source(part) as result:
+            differences = verify_episode(
+                result, source=source, info=info, packets=packets, video=video, timing=timing, limits=limits
+            )
+    if source.changed():
+        raise ProcessingError(
+            "the source was changed while it was being enlarged", remedy="it is taken up again", path=source.path
+        )
+    progress(ProgressEvent("enlarge", frames, frames, "frames"))
+    details: dict[str, object] = {
+        "tag": tag,
+        "encoder": encoder.name,
+        "encoder_options": dict(encoder.options),
+        "pixel_format": video.format.pix_fmt,
+        "first_pts": timing.timestamps[0],
+        "last_pts": timing.timestamps[-1],
+        "time_base": str(timing.time_base),
+        "leading_pictures_dropped": len(packets.timestamps) - frames,
+        "segments": len(segments),
+        "segments_reused": reused,
+        "warnings": warnings,
+        "differences": differences,
+        "ffmpeg": tool_version("ffmpeg"),
+        "seconds": clock.seconds,
+    }
+    return EpisodeReport(frames, details)
+
+
+def check_deliverable(
+    source: Source,
+    info: EpisodeInfo,
+    *,
+    output_size: Size,
+    output_format: PlaneFormat,
+    container: Container,
+    encoder: EncoderSettings,
+) -> None:
+    """Refuse, before anything is spent, what the container or the encoder cannot carry. Raises `KakudaiError`."""
+    check_size(output_size, output_format, encoder)
+    if container is Container.MP4:
+        check_mp4(info, source)
+    elif container is Container.MKV:
+        timestamp_scale(info)
+        if strange := [stream.index for stream in info.streams if stream.kind == "data" and info.container == "mkv"]:
+            raise InputError(
+                f"has a data stream ({strange[0]}) that mkvmerge does not carry",
+                remedy="remux it with mkvmerge first",
+                path=source.path,
+            )
+
+
+def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits) -> PacketScan:
+    """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
+    packets = scan_packets(source.fd, video_index=info.video_index, limits=limits, subject=source.path)
+    check_packets(source, info, packets)
+    if info.container == "mkv":
+        check_reach(
+            source=source,
+            declared_s=info.duration_s,
+            reached_s=packets.reached_s(info),
+            tolerance_s=max(packets.longest_s(info), 1 / info.frame_rate),
+        )
+    return packets
+
+
+def _enlarge_frames(
+    source: Source,
+    info: EpisodeInfo,
+    packets: PacketScan,
+    *,
+    enlarge: EnlargePlanes,
+    store: SegmentStore,
+    video: Video,
+    encoder: EncoderSettings,
+    limits: Limits,
+    progress: Progress,
+) -> tuple[Timing, list[Segment]]:
+    """Decode, enlarge and encode every frame that no finished segment holds; all timestamps and all segments."""
+    with (
+        Decoder(source, info, limits=limits) as decoder,
+        SegmentWriter(store, video=video, settings=encoder, silence_s=limits.silence_s, subject=source.path) as writer,
+    ):
+        done = 0
+        there = store.indexes()
+        for number, planes in enumerate(decoder):
+            index = number // store.frames_each
+            if index not in there:
+                writer.put(index, enlarge(planes))
+            done = number + 1
+            progress(ProgressEvent("enlarge", done, max(done, info.frames or done), "frames"))
+        writer.finish()
+    check_decoded(source, info, packets, decoder.timestamps)
+    last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
+    return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done)
+
+
+def _mux(
+    source: Source,
+    info: EpisodeInfo,
+    segments: list[Segment],
+    *,
+    part: Path,
+    timing: Timing,
+    video: Video,
+    container: Container,
+    encoder: EncoderSettings,
+    work_dir: Path,
+    tag: str,
+    limits: Limits,
+) -> list[str]:
+    """Write the finished file, flushed; the muxer's warnings. Opened here, so that no name misleads a child."""
+    with _created(part) as output_fd:
+        if container is Container.MP4:
+            return mux_mp4(
+                segments,
+                source=source,
+                info=info,
+                timing=timing,
+                output_fd=output_fd,
+                work_dir=work_dir,
+                codec_tag="hvc1" if encoder.name == "x265" else None,
+                tag=tag,
+                limits=limits,
+            )
+        return mux_matroska(
+            segments,
+            source=source,
+            info=info,
+            timing=timing,
+            output_fd=output_fd,
+            output_size=video.size,
+            sample_aspect=video.sample_aspect,
+            work_dir=work_dir,
+            tag=tag,
+            limits=limits,
+        )
+
+
+@contextmanager
+def _created(part: Path) -> Iterator[int]:
+    with storing(part):
+        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    try:
+        yield fd
+        with storing(part):
+            os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _output_colors(info: EpisodeInfo, output: Size) -> ColorTags:
+    """The source's tags. Players guess the matrix of untagged video by its height: what was SD is then said to be."""
+    colors = info.colors
+    if colors.matrix is None and info.format.chroma_shift and info.size.height <= _SD_LINES < output.height:
+        colors = replace(
+            colors,
+            matrix="smpte170m",
+            primaries=colors.primaries or "smpte170m",
+            transfer=colors.transfer or "smpte170m",
+        )
+    return colors
+
+
+def _segment_key(
+    source: Source, settings: Settings, encoder: EncoderSettings, video: Video, weights_sha256: str | None
+) -> str:
+    """SHA-256 over everything that decides the bytes of a segment, beside its place in the episode."""
+    deciding: list[Any] = [PIPELINE_VERSION, __version__, tool_version("ffmpeg"), source.sha256(), weights_sha256]
+    deciding += [settings.fingerprint(), encoder.name, sorted(encoder.options), str(video)]
+    return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()
+
+
+def _scale(before: Size, after: Size) -> str:
+    return f"{float(Fraction(after.height, before.height)):.4g}"
+
+
+class _Clock:
+    """Seconds spent in each stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.seconds[stage] = round(time.monotonic() - started, 3)

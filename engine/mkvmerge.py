@@ -1,0 +1,116 @@
+"""MKVToolNix as child processes: mkvmerge joins and identifies, mkvextract reads tags, mkvpropedit corrects headers.
+
+Files are given as `/proc/self/fd/N`: no name can be taken for an option, and a swapped path is not followed.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+from engine.errors import EnvironmentFault, ProcessingError
+from engine.files import fault_in_message
+from engine.process import run
+
+_ERROR, _WARNING = "#GUI#error ", "#GUI#warning "
+_DESCRIPTORS_BESIDE = 64
+
+
+def descriptor_path(fd: int) -> str:
+    """A path for a child that inherits `fd`."""
+    return f"/proc/self/fd/{fd}"
+
+
+def identify(fd: int, *, silence_s: float, subject: Path) -> dict[str, Any]:
+    """What mkvmerge sees in a file (`mkvmerge --identify`, JSON). Raises `ProcessingError` where it sees nothing."""
+    argv = ["mkvmerge", "--identify", "--identification-format", "json", descriptor_path(fd)]
+    said, _ = run(argv, silence_s=silence_s, subject=subject, pass_fds=(fd,))
+    found: dict[str, Any] = json.loads(said or b"{}")
+    if not found.get("container", {}).get("supported"):
+        raise ProcessingError(
+            f"mkvmerge does not understand it: {'; '.join(found.get('errors', [])) or 'no reason given'}",
+            remedy="remux it with ffmpeg -c copy",
+            path=subject,
+        )
+    return found
+
+
+def read_tags(fd: int, *, silence_s: float, subject: Path) -> Xml.Element:
+    """All Matroska tags of a file, as mkvextract's XML: `Tags` with one `Tag` for each set of targets."""
+    argv = ["mkvextract", descriptor_path(fd), "tags", "-"]
+    said, child = run(argv, silence_s=silence_s, subject=subject, pass_fds=(fd,))
+    if child.status != 0:
+        raise _failed("mkvextract", said.decode(errors="replace"), child.status, subject)
+    if not said.strip():
+        return Xml.Element("Tags")
+    return Xml.fromstring(said.decode("utf-8-sig"))  # noqa: S314  (written by mkvextract, not by the file's author)
+
+
+def tags_document(*tags: Xml.Element) -> bytes:
+    """An XML tags file for mkvmerge."""
+    root = Xml.Element("Tags")
+    root.extend(tags)
+    return Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+
+
+def simple_tag(name: str, value: str) -> Xml.Element:
+    """A global tag of one name and value."""
+    tag = Xml.Element("Tag")
+    Xml.SubElement(tag, "Targets")
+    simple = Xml.SubElement(tag, "Simple")
+    Xml.SubElement(simple, "Name").text = name
+    Xml.SubElement(simple, "String").text = value
+    return tag
+
+
+def merge(
+    arguments: Sequence[str],
+    *,
+    output_fd: int,
+    pass_fds: Sequence[int],
+    opened: int,
+    silence_s: float,
+    subject: Path,
+) -> list[str]:
+    """Run mkvmerge into `output_fd`, with `opened` input files; its warnings.
+
+    Raises `EnvironmentFault` for a full disk, `ProcessingError` for anything else that it calls an error.
+    """
+    _allow_descriptors(opened + _DESCRIPTORS_BESIDE)
+    argv = ["mkvmerge", "--gui-mode", "--output", descriptor_path(output_fd), *arguments]
+    said, child = run(argv, silence_s=silence_s, subject=subject, pass_fds=(*pass_fds, output_fd), writes=True)
+    text = said.decode(errors="replace")
+    if child.status not in (0, 1):
+        raise _failed("mkvmerge", text, child.status, subject)
+    return [line[len(_WARNING) :] for line in text.splitlines() if line.startswith(_WARNING)]
+
+
+def edit(fd: int, arguments: Sequence[str], *, silence_s: float, subject: Path) -> None:
+    """Change headers of a Matroska file in place with mkvpropedit."""
+    argv = ["mkvpropedit", descriptor_path(fd), *arguments]
+    said, child = run(argv, silence_s=silence_s, subject=subject, pass_fds=(fd,), writes=True)
+    if child.status != 0:
+        raise _failed("mkvpropedit", said.decode(errors="replace"), child.status, subject)
+
+
+def _failed(tool: str, text: str, status: int | None, subject: Path) -> ProcessingError | EnvironmentFault:
+    if fault := fault_in_message(text, subject):
+        return fault
+    errors = [line.removeprefix(_ERROR) for line in text.splitlines() if "rror" in line]
+    return ProcessingError(
+        f"{tool} ended with status {status}: {'; '.join(errors) or text[-500:].strip()}",
+        remedy="remux the source with mkvmerge and try again",
+        path=subject,
+    )
+
+
+def _allow_descriptors(count: int) -> None:
+    """mkvmerge opens every segment at once, a long film has more than the usual 1,024: raise the soft limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < count:
+        allowed = count if hard == resource.RLIM_INFINITY else min(count, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

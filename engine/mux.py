@@ -1,0 +1,219 @@
+"""Join the segments, give every frame its source's timestamp, and carry over everything else: Matroska.
+
+mkvmerge takes all tracks but the video from the source as they are. The video track's own name, language, flags, tags,
+UID, default duration and place among the tracks belong to the picture that was replaced, and are set one by one.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+from engine import mkvmerge
+from engine.errors import InputError
+from engine.files import write_durably
+from engine.probe import TAG, EpisodeInfo
+from engine.segments import Segment
+from engine.settings import Limits, Size
+from engine.source import Source
+
+_NANOSECOND = Fraction(1, 1_000_000_000)
+_FLAGS = {
+    "default_track": "--default-track-flag",
+    "enabled_track": "--track-enabled-flag",
+    "forced_track": "--forced-display-flag",
+    "flag_hearing_impaired": "--hearing-impaired-flag",
+    "flag_visual_impaired": "--visual-impaired-flag",
+    "flag_text_descriptions": "--text-descriptions-flag",
+    "flag_original": "--original-flag",
+    "flag_commentary": "--commentary-flag",
+}
+"""mkvmerge's names of the track flags: in its JSON, and as options."""
+
+_STATISTICS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
+_MICROSECOND_SCALE = 1000
+_SCALES = (1000, 10_000_000)
+"""Timestamp scales that mkvmerge writes, in nanoseconds."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """When each frame is shown: PTS in the source's time base, strictly increasing; and how long the last one is."""
+
+    timestamps: array[int]
+    time_base: Fraction
+    last_duration: int
+
+    def write(self, path: Path) -> None:
+        """Write timestamp format v2: milliseconds, to the nanosecond; the last line is where the last frame ends."""
+        lines = ["# timestamp format v2"]
+        ends = self.timestamps[-1] + self.last_duration
+        for ticks in (*self.timestamps, ends):
+            nanoseconds = round(ticks * self.time_base / _NANOSECOND)
+            lines.append(f"{nanoseconds // 1_000_000}.{nanoseconds % 1_000_000:06}")
+        write_durably(path, ("\n".join(lines) + "\n").encode())
+
+
+def timestamp_scale(info: EpisodeInfo) -> int:
+    """The Matroska timestamp scale in nanoseconds: the source's own, 1 µs for what came in another container."""
+    scale = info.time_base / _NANOSECOND
+    if info.container != "mkv":
+        return _MICROSECOND_SCALE
+    if scale.denominator != 1 or not _SCALES[0] <= scale <= _SCALES[1]:
+        raise InputError(
+            f"its timestamps count in {float(info.time_base):g} s, which mkvmerge cannot write",
+            remedy="remux it with mkvmerge first",
+        )
+    return int(scale)
+
+
+def join_segments(
+    segments: Sequence[Segment], *, timing: Timing, output_fd: int, work_dir: Path, limits: Limits, subject: Path
+) -> list[str]:
+    """The video alone as a Matroska file with microsecond timestamps: a step on the way to an MP4."""
+    timestamps = work_dir / "timestamps.txt"
+    timing.write(timestamps)
+    arguments = ["--timestamp-scale", str(_MICROSECOND_SCALE), "--disable-track-statistics-tags"]
+    arguments += ["--timestamps", f"0:{timestamps}", *_appended(segments)]
+    return mkvmerge.merge(
+        arguments,
+        output_fd=output_fd,
+        pass_fds=(),
+        opened=len(segments),
+        silence_s=limits.silence_s,
+        subject=subject,
+    )
+
+
+def mux_matroska(
+    segments: Sequence[Segment],
+    *,
+    source: Source,
+    info: EpisodeInfo,
+    timing: Timing,
+    output_fd: int,
+    output_size: Size,
+    sample_aspect: Fraction,
+    work_dir: Path,
+    tag: str,
+    limits: Limits,
+) -> list[str]:
+    """Write the finished episode into `output_fd`; mkvmerge's warnings.
+
+    Raises `ProcessingError`, `EnvironmentFault` (disk full), `InputError` (timestamps that Matroska cannot hold).
+    """
+    identified = mkvmerge.identify(source.fd, silence_s=limits.silence_s, subject=source.path)
+    tracks: list[dict[str, Any]] = identified["tracks"]
+    video = next(track for track in tracks if track["type"] == "video")
+    properties: dict[str, Any] = video["properties"]
+    timestamps, own_tags, global_tags = (
+        work_dir / name for name in ("timestamps.txt", "video_tags.xml", "global_tags.xml")
+    )
+    timing.write(timestamps)
+    write_durably(own_tags, mkvmerge.tags_document(*_video_tags(source, info, properties, segments[0], limits)))
+    write_durably(global_tags, mkvmerge.tags_document(mkvmerge.simple_tag(TAG, tag)))
+
+    had_statistics = any("_STATISTICS_TAGS" in name for s in info.streams for name in s.tags)
+    arguments = ["--timestamp-scale", str(timestamp_scale(info)), "--global-tags", str(global_tags)]
+    if not had_statistics:
+        arguments.append("--disable-track-statistics-tags")
+    arguments += ["--no-video", mkvmerge.descriptor_path(source.fd)]
+    arguments += [*_video_header(properties, output_size, sample_aspect)]
+    arguments += ["--timestamps", f"0:{timestamps}", "--tags", f"0:{own_tags}", *_appended(segments)]
+    order = ["1:0" if track is video else f"0:{track['id']}" for track in tracks]
+    arguments += ["--track-order", ",".join(order)]
+    warnings = mkvmerge.merge(
+        arguments,
+        output_fd=output_fd,
+        pass_fds=(source.fd,),
+        opened=len(segments) + 1,
+        silence_s=limits.silence_s,
+        subject=source.path,
+    )
+    edits = ["--edit", f"track:{tracks.index(video) + 1}"]
+    if "default_duration" in properties:
+        edits += ["--set", f"default-duration={properties['default_duration']}"]
+    else:
+        edits += ["--delete", "default-duration"]
+    if info.container == "mkv" and properties.get("uid"):
+        edits += ["--set", f"track-uid={properties['uid']}"]
+    mkvmerge.edit(output_fd, edits, silence_s=limits.silence_s, subject=source.path)
+    return warnings
+
+
+def _appended(segments: Sequence[Segment]) -> list[str]:
+    """The segments as one track, without the tags that ffmpeg put into each."""
+    words: list[str] = []
+    for segment in segments:
+        words += ["+"] if words else []
+        words += ["--no-global-tags", "--no-track-tags", "--no-chapters", str(segment.path.absolute())]
+    return words
+
+
+def _video_header(properties: Mapping[str, Any], size: Size, sample_aspect: Fraction) -> list[str]:
+    """mkvmerge's options for the header of the video track, which is track 0 of its file."""
+    words = []
+    for flag, option in _FLAGS.items():
+        if flag in properties:
+            words += [option, f"0:{'yes' if properties[flag] else 'no'}"]
+    if name := properties.get("track_name"):
+        words += ["--track-name", f"0:{name}"]
+    words += ["--language", f"0:{properties.get('language_ietf') or properties.get('language') or 'und'}"]
+    width, height = size.width * sample_aspect, Fraction(size.height)
+    if sample_aspect < 1:
+        width, height = Fraction(size.width), size.height / sample_aspect
+    words += ["--display-dimensions", f"0:{round(width)}x{round(height)}"]
+    if crop := properties.get("cropping"):
+        before = properties.get("pixel_dimensions", "1x1").split("x")
+        factors = [Fraction(size.width, int(before[0])), Fraction(size.height, int(before[1]))] * 2
+        edges = [round(int(edge) * factor) for edge, factor in zip(crop.split(","), factors, strict=True)]
+        words += ["--cropping", "0:" + ",".join(map(str, edges))]
+    return words
+
+
+def _video_tags(
+    source: Source, info: EpisodeInfo, properties: Mapping[str, Any], first: Segment, limits: Limits
+) -> list[Xml.Element]:
+    """The source's tags of the video track, still true of the new picture.
+
+    Statistics of the old one are dropped (mkvmerge counts anew where the source had them); a tag that names the old
+    picture's encoder names the new one's.
+    """
+    if info.container != "mkv":
+        return []
+    everything = mkvmerge.read_tags(source.fd, silence_s=limits.silence_s, subject=source.path)
+    had_statistics = any("_STATISTICS_TAGS" in name for name in info.video.tags)
+    kept = []
+    for tag in everything.findall("Tag"):
+        targets = tag.find("Targets")
+        uids = [] if targets is None else targets.findall("TrackUID")
+        if targets is None or [uid.text for uid in uids] != [str(properties.get("uid"))]:
+            continue
+        for uid in uids:
+            targets.remove(uid)  # the option names the track
+        for simple in tag.findall("Simple"):
+            name = simple.findtext("Name", "")
+            if had_statistics and name.startswith(_STATISTICS):
+                tag.remove(simple)
+            elif name == "ENCODER":
+                simple_value = simple.find("String")
+                encoder = _encoder_of(first, limits)
+                if simple_value is None or encoder is None:
+                    tag.remove(simple)
+                else:
+                    simple_value.text = encoder
+        if tag.find("Simple") is not None:
+            kept.append(tag)
+    return kept
+
+
+def _encoder_of(segment: Segment, limits: Limits) -> str | None:
+    with segment.path.open("rb") as file:
+        found = mkvmerge.identify(file.fileno(), silence_s=limits.silence_s, subject=segment.path)
+    encoder: str | None = found["tracks"][0]["properties"].get("tag_encoder")
+    return encoder

@@ -1,0 +1,140 @@
+"""One pass over the packets of a file, without decoding: the proof of what is in it."""
+
+from __future__ import annotations
+
+import re
+from array import array
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+
+import ffmpeg
+
+from engine.errors import ProcessingError
+from engine.ffmpeg import EPISODE_FORMATS, command, descriptor_url, fenced
+from engine.probe import EpisodeInfo
+from engine.process import Child, run
+from engine.settings import Limits
+
+_CHUNK = 1 << 16
+
+
+@dataclass
+class StreamPackets:
+    """The packets of one stream, in its time base."""
+
+    count: int = 0
+    end: int = 0
+    """End of the last packet in presentation order."""
+    longest: int = 0
+    """The longest duration of a packet."""
+
+
+@dataclass
+class PacketScan:
+    """What a pass over all packets found. `timestamps`: the PTS of the video's packets that are shown, sorted.
+
+    `last_duration` is that of the last one shown, in ticks; None where the container does not say.
+    `complaints` are the demuxer's errors.
+    """
+
+    streams: dict[int, StreamPackets] = field(default_factory=dict)
+    timestamps: array[int] = field(default_factory=lambda: array("q"))
+    without_timestamp: int = 0
+    last_duration: int | None = None
+    complaints: int = 0
+    first_complaint: str = ""
+
+    def reached_s(self, info: EpisodeInfo) -> Fraction:
+        """Where the last packet of any stream ends, in seconds."""
+        ends = [packets.end * info.streams[index].time_base for index, packets in self.streams.items()]
+        return max(ends, default=Fraction(0))
+
+    def longest_s(self, info: EpisodeInfo) -> Fraction:
+        """The longest packet of a video or audio stream, in seconds (a subtitle's says nothing of damage)."""
+        lengths = [
+            packets.longest * info.streams[index].time_base
+            for index, packets in self.streams.items()
+            if info.streams[index].kind in {"video", "audio"}
+        ]
+        return max(lengths, default=Fraction(0))
+
+
+def scan_packets(fd: int, *, video_index: int, limits: Limits, subject: Path) -> PacketScan:
+    """Read every packet header of an open file with ffprobe.
+
+    Memory: 8 bytes for each frame. Raises `ProcessingError` where ffprobe hangs or cannot be read.
+    """
+    options = [word for name, value in fenced(limits).items() for word in (f"-{name}", value)]
+    argv = ["ffprobe", "-hide_banner", "-loglevel", "repeat+level+warning", *options]
+    argv += ["-show_entries", "packet=stream_index,pts,duration,flags", "-of", "compact=p=0:nk=0"]
+    argv += [descriptor_url(fd)]
+    scan = PacketScan()
+    last = (-1, 0)
+    with Child(argv, silence_s=limits.silence_s, subject=subject, pass_fds=(fd,)) as child:
+        for line in _lines(child):
+            fields = dict(part.partition("=")[::2] for part in line.split("|"))
+            if "stream_index" not in fields:
+                continue
+            index = int(fields["stream_index"])
+            packets = scan.streams.setdefault(index, StreamPackets())
+            packets.count += 1
+            duration = _ticks(fields.get("duration"))
+            packets.longest = max(packets.longest, duration or 0)
+            pts = _ticks(fields.get("pts"))
+            if pts is not None:
+                packets.end = max(packets.end, pts + (duration or 0))
+            if index != video_index or "D" in fields.get("flags", ""):
+                continue
+            if pts is None:
+                scan.without_timestamp += 1
+                continue
+            scan.timestamps.append(pts)
+            if pts > last[0]:
+                last = (pts, duration or 0)
+        child.finish(check=False)
+        if child.status != 0:
+            raise child.failed(f"ended with status {child.status}")
+        scan.complaints, scan.first_complaint = child.error_lines, child.first_error
+    scan.timestamps = array("q", sorted(scan.timestamps))
+    scan.last_duration = last[1] or None
+    return scan
+
+
+def _lines(child: Child) -> Iterable[str]:
+    rest = b""
+    while chunk := child.read(child.stdout_fd, _CHUNK):
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line.decode(errors="replace")
+    if rest:
+        yield rest.decode(errors="replace")
+
+
+def _ticks(text: str | None) -> int | None:
+    return None if text is None or not text.lstrip("-").isdigit() else int(text)
+
+
+def stream_hashes(
+    fd: int, indexes: Iterable[int], *, limits: Limits, subject: Path, formats: str = EPISODE_FORMATS
+) -> list[str]:
+    """SHA-256 over the concatenated packets of each given stream, in order.
+
+    Concatenated, because a muxer may cut PCM into other packets without changing a sample.
+    """
+    source = ffmpeg.input(descriptor_url(fd), **fenced(limits, formats=formats), copyts=None)
+    chosen = [source[str(index)] for index in indexes]
+    if not chosen:
+        return []
+    graph = ffmpeg.output(*chosen, "pipe:1", f="streamhash", hash="sha256", c="copy")
+    argv = command(graph, leading=["-progress", "pipe:1"])  # a sign of life while nothing is found yet
+    said, child = run(argv, silence_s=limits.silence_s, subject=subject, pass_fds=(fd,))
+    lines = [line for line in said.decode().splitlines() if re.match(r"\d+,\w,SHA256=", line)]
+    if child.status != 0 or len(lines) != len(chosen):
+        raise ProcessingError(
+            f"the packets of its streams cannot be read again:\n{child.messages}",
+            remedy="try again; if it happens each time, the file is damaged",
+            path=subject,
+        )
+    return [line.rpartition("=")[2] for line in lines]

@@ -1,0 +1,252 @@
+"""What an episode is, read from its headers alone; and the refusals that need no more than headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any, Literal
+
+from engine.container_length import check_length
+from engine.errors import InputError, NothingToDo
+from engine.ffmpeg import MATROSKA, ffprobe_json
+from engine.planes import PlaneFormat, plane_format
+from engine.settings import Limits, Size
+from engine.source import Source
+
+TAG = "KAKUDAI"
+"""The global tag of what Kakudai made. In an .mp4, which has no free tags, a line `KAKUDAI=…` of the comment."""
+
+_DOLBY_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
+_PROTECTED_TAGS = frozenset({"encv", "enca", "drmi", "drms", "drmt"})
+_HDR_TRANSFERS = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+_UNSPECIFIED = frozenset({"", "unknown", "unspecified", "reserved"})
+
+
+@dataclass(frozen=True)
+class ColorTags:
+    """How the decoded numbers are to be understood, in ffmpeg's names; None where the source does not say."""
+
+    range: str | None = None
+    matrix: str | None = None
+    primaries: str | None = None
+    transfer: str | None = None
+    chroma_location: str | None = None
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One stream of an episode as ffprobe tells it. `kind`: video, audio, subtitle, attachment, data, picture."""
+
+    index: int
+    kind: str
+    codec: str
+    codec_tag: str
+    time_base: Fraction
+    start_ticks: int | None
+    frames: int | None
+    """Frames that the container declares (MP4 alone counts them)."""
+    disposition: frozenset[str]
+    tags: Mapping[str, str]
+    extradata_hash: str | None
+    """SHA-256 of the codec's header; of an attachment, its content."""
+
+
+@dataclass(frozen=True)
+class EpisodeInfo:
+    """The headers of an episode. `video_index` is the index of the video stream among all streams."""
+
+    container: Literal["mkv", "mp4"]
+    video_index: int
+    size: Size
+    sample_aspect: Fraction
+    """Width of a pixel over its height (SAR); 1 where the source does not say."""
+    format: PlaneFormat
+    colors: ColorTags
+    frame_rate: Fraction
+    """The nominal rate: for rate control and estimates. Never for timing."""
+    time_base: Fraction
+    duration_s: Fraction | None
+    frames: int | None
+    """Frames as far as headers tell: counted by an MP4, estimated from the duration of a Matroska file."""
+    tags: Mapping[str, str]
+    streams: tuple[Stream, ...]
+    chapters: tuple[tuple[Fraction, Fraction, str], ...] = field(default=())
+    """Start and end in seconds, and title."""
+
+    @property
+    def video(self) -> Stream:
+        return self.streams[self.video_index]
+
+
+def probe_episode(source: Source, *, limits: Limits) -> EpisodeInfo:
+    """Read the headers of an episode.
+
+    Raises `InputError` for what is damaged, cut short or of a kind that is refused, `NothingToDo` for what Kakudai
+    made, `ToolError` where ffprobe is missing.
+    """
+    info = read_headers(source, limits=limits)
+    if made := _made_by_kakudai(info.tags):
+        raise NothingToDo(f"was made by Kakudai already ({made})", remedy="give the original instead", path=source.path)
+    return info
+
+
+def read_headers(source: Source, *, limits: Limits) -> EpisodeInfo:
+    """The same, without asking who made it. Raises `InputError`, `ToolError`."""
+    check_length(source)
+    entries = ["-show_streams", "-show_format", "-show_chapters", "-show_data_hash", "sha256"]
+    found = ffprobe_json(source.fd, entries=entries, limits=limits, subject=source.path)
+    tags = {str(k): str(v) for k, v in found["format"].get("tags", {}).items()}
+    raw_streams: list[dict[str, Any]] = found.get("streams", [])
+    streams = tuple(_stream(raw) for raw in raw_streams)
+    raw = raw_streams[_choose_video(streams, source)]
+    _refuse(raw, streams, source, limits)
+    format_ = plane_format(
+        str(raw["pix_fmt"]),
+        full_range=raw.get("color_range") == "pc",
+        chroma_location=_said(raw, "chroma_location") or "left",
+    )
+    if format_ is None:
+        raise InputError(
+            f"its pixel format {raw['pix_fmt']} is not planar YUV or grey",
+            remedy="convert it to yuv420p, yuv422p or yuv444p first, for example with ffmpeg -pix_fmt yuv444p",
+            path=source.path,
+        )
+    rate = _frame_rate(raw)
+    duration = found["format"].get("duration")
+    duration_s = Fraction(duration) if duration else None
+    counted = streams[raw["index"]].frames
+    return EpisodeInfo(
+        container="mkv" if found["format"]["format_name"] == MATROSKA else "mp4",
+        video_index=raw["index"],
+        size=Size(int(raw["width"]), int(raw["height"])),
+        sample_aspect=_sample_aspect(raw),
+        format=format_,
+        colors=ColorTags(
+            range=_said(raw, "color_range"),
+            matrix=_said(raw, "color_space"),
+            primaries=_said(raw, "color_primaries"),
+            transfer=_said(raw, "color_transfer"),
+            chroma_location=_said(raw, "chroma_location"),
+        ),
+        frame_rate=rate,
+        time_base=Fraction(raw["time_base"]),
+        duration_s=duration_s,
+        frames=counted or (round(duration_s * rate) if duration_s else None),
+        tags=tags,
+        streams=streams,
+        chapters=tuple(
+            (Fraction(c["start_time"]), Fraction(c["end_time"]), str(c.get("tags", {}).get("title", "")))
+            for c in found.get("chapters", [])
+        ),
+    )
+
+
+def _stream(raw: Mapping[str, Any]) -> Stream:
+    disposition = frozenset(name for name, on in raw.get("disposition", {}).items() if on)
+    kind = str(raw.get("codec_type", "unknown"))
+    return Stream(
+        index=int(raw["index"]),
+        kind="picture" if kind == "video" and "attached_pic" in disposition else kind,
+        codec=str(raw.get("codec_name", "unknown")),
+        codec_tag=str(raw.get("codec_tag_string", "")),
+        time_base=Fraction(raw.get("time_base", "1/1")),
+        start_ticks=raw.get("start_pts"),
+        frames=int(raw["nb_frames"]) if "nb_frames" in raw else None,
+        disposition=disposition,
+        tags={str(k): str(v) for k, v in raw.get("tags", {}).items()},
+        extradata_hash=raw.get("extradata_hash"),
+    )
+
+
+def _choose_video(streams: tuple[Stream, ...], source: Source) -> int:
+    videos = [stream.index for stream in streams if stream.kind == "video"]
+    if not videos:
+        cover = " (a cover picture is not one)" if any(s.kind == "picture" for s in streams) else ""
+        raise InputError(
+            f"has no video stream{cover}", remedy="give an episode; sound alone cannot be enlarged", path=source.path
+        )
+    if len(videos) > 1:
+        raise InputError(
+            f"has {len(videos)} video streams; which is meant is not clear",
+            remedy="keep one of them, for example with mkvmerge --video-tracks",
+            path=source.path,
+        )
+    return videos[0]
+
+
+def _refuse(raw: Mapping[str, Any], streams: tuple[Stream, ...], source: Source, limits: Limits) -> None:
+    def refused(reason: str, remedy: str) -> InputError:
+        return InputError(reason, remedy=remedy, path=source.path)
+
+    protected = [stream.index for stream in streams if stream.codec_tag in _PROTECTED_TAGS]
+    if protected:
+        raise refused(
+            f"is protected against copying (DRM, stream {protected[0]})", "give a file without copy protection"
+        )
+    width, height = int(raw.get("width", 0)), int(raw.get("height", 0))
+    if not width or not height or "pix_fmt" not in raw:
+        raise refused(
+            f"its video ({raw.get('codec_name', 'of an unknown codec')}) cannot be understood: the header is damaged "
+            "or the codec unknown",
+            "give a complete file; `ffprobe` tells what is in it",
+        )
+    if width * height > limits.max_pixels:
+        raise refused(
+            f"its frames of {width}x{height} are over the limit of {limits.max_pixels} pixels",
+            "raise limits.max_pixels in the configuration if this is meant",
+        )
+    side_data = {str(item.get("side_data_type", "")): item for item in raw.get("side_data_list", [])}
+    if raw.get("codec_tag_string") in _DOLBY_TAGS or any("DOVI" in kind for kind in side_data):
+        raise refused("is Dolby Vision, which is not supported", "give an SDR version")
+    transfer = str(raw.get("color_transfer", ""))
+    if transfer in _HDR_TRANSFERS:
+        raise refused(
+            f"is HDR ({_HDR_TRANSFERS[transfer]}), which the network was not trained for",
+            "give an SDR version, or tone-map it first",
+        )
+    field_order = str(raw.get("field_order", "progressive"))
+    if field_order in {"tt", "bb", "tb", "bt"}:
+        raise refused(
+            f"is interlaced (field order {field_order})",
+            "deinterlace it first, for example with ffmpeg -vf bwdif",
+        )
+    rotation = side_data.get("Display Matrix", {}).get("rotation", 0)
+    if rotation or raw.get("tags", {}).get("rotate", "0") != "0":
+        raise refused(
+            "is stored rotated, to be turned by the player; that is not supported yet",
+            "turn it first, for example by re-encoding it with ffmpeg, which turns by itself",
+        )
+
+
+def _made_by_kakudai(tags: Mapping[str, str]) -> str | None:
+    for name, value in tags.items():
+        if name.upper() == TAG:
+            return value
+        if name.lower() == "comment" and (line := re.search(rf"^{TAG}=(.*)$", value, re.MULTILINE)):
+            return line[1]
+    return None
+
+
+def _said(raw: Mapping[str, Any], name: str) -> str | None:
+    value = str(raw.get(name, ""))
+    return None if value in _UNSPECIFIED else value
+
+
+def _sample_aspect(raw: Mapping[str, Any]) -> Fraction:
+    width, _, height = str(raw.get("sample_aspect_ratio", "1:1")).partition(":")
+    if not (width.isdigit() and height.isdigit()) or int(width) == 0 or int(height) == 0:
+        return Fraction(1)
+    return Fraction(int(width), int(height))
+
+
+def _frame_rate(raw: Mapping[str, Any]) -> Fraction:
+    """The nominal frame rate, from what the container says where that is sane (1/10 to 1000 a second)."""
+    for name in ("r_frame_rate", "avg_frame_rate"):
+        numerator, _, denominator = str(raw.get(name, "0/0")).partition("/")
+        if int(denominator or 0) > 0:
+            rate = Fraction(int(numerator), int(denominator))
+            if Fraction(1, 10) <= rate <= 1000:
+                return rate
+    return Fraction(24000, 1001)
