@@ -40,7 +40,7 @@ def paint_body(
     canvas.fill(place(under), times(skin, SHADE), clip=canvas.clip(place(neck)))
     canvas.ink(place(neck[4:31]), weight, ink)
     canvas.ink(place(neck[31:-4]), weight, ink)
-    left = smooth(points((-0.52, 1.50), (-1.05, 1.68), (-1.50, 1.92), (-1.72, 2.35), (-1.86, 3.2), (-1.9, 5.0)))
+    left = smooth(points((-0.52, 1.50), (-1.05, 1.68), (-1.50, 1.92), (-1.72, 2.35), (-1.86, 3.2), (-1.9, 14.0)))
     right = (left * (-1, 1))[::-1]
     torso = np.concatenate(
         [left, right, smooth(points((0.52, 1.50), (0.30, 1.85), (0.0, 2.12), (-0.30, 1.85), (-0.52, 1.50)))]
@@ -50,8 +50,8 @@ def paint_body(
     canvas.fill(place(torso), base)
     shadow = np.concatenate(
         [
-            smooth(points((-1.35, 1.80), (-1.28, 2.3), (-1.42, 2.7), (-1.20, 3.4), (-1.3, 5.0))),
-            points((-2.5, 5.0), (-2.5, 1.7)),
+            smooth(points((-1.35, 1.80), (-1.28, 2.3), (-1.42, 2.7), (-1.20, 3.4), (-1.3, 14.0))),
+            points((-2.5, 14.0), (-2.5, 1.7)),
         ]
     )
     canvas.fill(place(shadow), times(base, SHADE), clip=clip)
