@@ -160,12 +160,12 @@ class Canvas:
         direction /= np.maximum(np.linalg.norm(direction, axis=1, keepdims=True), 1e-12)
         across = np.stack([-direction[:, 1], direction[:, 0]], axis=1) * width[:, None] / 2
         left, right = line + across, line - across
-        quads = [np.stack([left[i], left[i + 1], right[i + 1], right[i]]) for i in range(len(line) - 1)]
-        where = self._region(quads)
+        quads = np.stack([left[:-1], left[1:], right[1:], right[:-1]], axis=1)
+        where = self._region([left, right])
         if where is not None:
             mask = np.zeros((where[0].stop - where[0].start, where[1].stop - where[1].start), np.uint8)
-            for quad in quads:
-                cv2.fillConvexPoly(mask, self._fixed(quad, where), 255, cv2.LINE_AA, _SHIFT)
+            for quad in self._fixed(quads, where):
+                cv2.fillConvexPoly(mask, quad, 255, cv2.LINE_AA, _SHIFT)
             self._cover(where, mask, color, clip, opacity)
 
     def gradient(
@@ -221,12 +221,18 @@ class Canvas:
 
     def rim(self, dx: float, dy: float, color: Color, opacity: float) -> None:
         """Light along the edge of all that is painted, on the side that (dx, dy) points to."""
-        alpha = self._cel[..., 3]
+        painted = self._cel[..., 3] > 0
+        rows, columns = (np.flatnonzero(painted.any(axis=axis)) for axis in (1, 0))
+        if len(rows) == 0:
+            return
+        part = self._cel[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        alpha = np.ascontiguousarray(part[..., 3])
         shift = np.array([[1, 0, -dx * self._unit], [0, 1, -dy * self._unit]], np.float64)
-        moved = cv2.warpAffine(alpha, shift, (self._width, self._height), flags=cv2.INTER_LINEAR)
-        edge = (alpha * (1 - moved) * opacity)[..., None]
-        body = self._cel[..., :3]
-        body += edge * np.array(color, np.float32) * (0.4 + 0.6 * body) * (1 - body)
+        moved = cv2.warpAffine(alpha, shift, alpha.shape[::-1], flags=cv2.INTER_LINEAR)
+        edge = alpha * (1 - moved) * np.float32(opacity)
+        lit = edge > 0
+        body = part[lit, :3]
+        part[lit, :3] = body + edge[lit, None] * np.array(color, np.float32) * (0.4 + 0.6 * body) * (1 - body)
 
     def clip(self, *outlines: Points) -> Mask:
         """Where the outlines are, to keep later paint within."""
