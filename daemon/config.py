@@ -106,9 +106,7 @@ def load_config(path: Path) -> Config:
         ) from error
     problems: list[str] = []
     if len(data) > LARGEST_FILE:
-        raise ConfigError(
-            [f"the file is larger than {LARGEST_FILE:,} bytes: surely no configuration"], path=path
-        )
+        raise ConfigError([f"the file is larger than {LARGEST_FILE:,} bytes: surely no configuration"], path=path)
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -182,9 +180,7 @@ def _read_profile(section: Section, *, base: Path, device: Device, limits: Limit
     try:
         scale, target = parse_size(mode=mode, scale=section.raw("scale"), target=section.raw("target"))
     except SettingError as error:
-        section.complain(
-            "target" if section.has("target") and not section.has("scale") else "scale", str(error)
-        )
+        section.complain("target" if section.has("target") and not section.has("scale") else "scale", str(error))
     weights = section.take("weights", path_below(base), None)
     if weights is not None and not weights.is_file():
         section.complain("weights", f"no such file: {weights}")
@@ -202,9 +198,7 @@ def _read_profile(section: Section, *, base: Path, device: Device, limits: Limit
         rounding=section.take("rounding", lambda value: parse_choice(value, Rounding), Rounding.NEAREST),
         encoder=section.take("encoder", parse_encoder, EncoderSettings()),
         container=section.take("container", lambda value: parse_choice(value, Container), Container.SAME),
-        image_format=section.take(
-            "image_format", lambda value: parse_choice(value, ImageFormat), ImageFormat.SAME
-        ),
+        image_format=section.take("image_format", lambda value: parse_choice(value, ImageFormat), ImageFormat.SAME),
         name=section.take("name", parse_name, DEFAULT_NAME),
         device=device,
         limits=limits,
@@ -225,9 +219,7 @@ def _read_folder(section: Section, *, base: Path, profiles: Mapping[str, Setting
     if original is Original.MOVE and moved_to is None:
         section.complain("moved_to", "is missing: original: move needs to know where to")
     if original is not Original.MOVE and moved_to is not None:
-        section.complain(
-            "moved_to", f"does nothing with original: {original}; write original: move or drop it"
-        )
+        section.complain("moved_to", f"does nothing with original: {original}; write original: move or drop it")
     polling = section.take("polling", flag, False)
     return Folder(
         input=section.take("input", path_below(base), Path()),
@@ -274,9 +266,7 @@ def _check_places(config: Config, sections: list[Section]) -> None:
                 )
         for other_section, other in complete[:number_]:
             if folder.output == other.output:
-                section.complain(
-                    "output", f"is the output of {other_section.path} as well; give each its own"
-                )
+                section.complain("output", f"is the output of {other_section.path} as well; give each its own")
             if folder.input == other.input:
                 section.complain("input", f"is the input of {other_section.path} as well; give each its own")
             elif folder.input.is_relative_to(other.input) or other.input.is_relative_to(folder.input):
@@ -285,6 +275,4 @@ def _check_places(config: Config, sections: list[Section]) -> None:
                     f"overlaps the input of {other_section.path} ({other.input}): files would be taken twice",
                 )
         if config.state_dir.is_relative_to(folder.input):
-            section.complain(
-                "input", f"holds state_dir ({config.state_dir}); give the state a folder elsewhere"
-            )
+            section.complain("input", f"holds state_dir ({config.state_dir}); give the state a folder elsewhere")

@@ -32,9 +32,7 @@ class _Loader(yaml.SafeLoader):
             key = key_node.value if isinstance(key_node, yaml.ScalarNode) else None
             line = key_node.start_mark.line + 1
             if key is not None and key in seen:
-                self.doubled.append(
-                    f'line {line}: "{key}" is given twice (first in line {seen[key]}); keep one'
-                )
+                self.doubled.append(f'line {line}: "{key}" is given twice (first in line {seen[key]}); keep one')
             seen.setdefault(key, line)
         return super().construct_mapping(node, deep)
 
@@ -72,9 +70,7 @@ class Section:
             self.complain("", f"should hold keys ({', '.join(known)}), not {_kind(value)}")
         for key in self._values:
             if key not in known:
-                self.complain(
-                    str(key), f"unknown key{did_you_mean(key, known) or '; there are ' + ', '.join(known)}"
-                )
+                self.complain(str(key), f"unknown key{did_you_mean(key, known) or '; there are ' + ', '.join(known)}")
 
     def complain(self, key: str, message: str) -> None:
         """Record a complaint about `key` (or about the section, when empty)."""

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from typing import TypeVar
 
+from engine.encoders import encoder_problems
 from engine.settings import EncoderSettings, Interpolation, Mode, Size
 
 LARGEST_SCALE = 8
@@ -25,16 +26,7 @@ MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
 """Networks, then the classical resamplings, which stand for "network off"."""
 
 NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode"})
-"""What a name template may hold in braces."""
-
-_QUALITY = {"crf": (0, 63), "qp": (0, 63)}
-ENCODER_OPTIONS: Mapping[str, frozenset[str]] = {
-    "x265": frozenset({"crf", "preset", "tune", "params"}),
-    "x264": frozenset({"crf", "preset", "tune", "params"}),
-    "svtav1": frozenset({"crf", "preset", "params"}),
-    "ffv1": frozenset({"level", "slices", "slicecrc", "coder", "context"}),
-}
-"""Video encoders by their short names, and the options that are passed on."""
+"""What a name template may hold in braces; `engine.naming` fills it in."""
 
 _Word = TypeVar("_Word", bound=enum.StrEnum)
 
@@ -63,9 +55,7 @@ def parse_choice(value: object, choices: type[_Word]) -> _Word:
 def parse_scale(value: object) -> Fraction:
     """A factor from 1 to 8, exact: 2, "2.25", "9/4"."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
-        raise SettingError(
-            f"{value!r} is not a factor; give a number from 1 to {LARGEST_SCALE} such as 2 or 2.25"
-        )
+        raise SettingError(f"{value!r} is not a factor; give a number from 1 to {LARGEST_SCALE} such as 2 or 2.25")
     try:
         scale = Fraction(str(value).strip())
     except (ValueError, ZeroDivisionError):
@@ -89,29 +79,21 @@ def parse_target(value: object) -> Size:
     elif match := re.fullmatch(r"(\d{1,6})\s*x\s*(\d{1,6})", text):
         size = Size(int(match[1]), int(match[2]))
     else:
-        raise SettingError(
-            f'"{value}" is not a target; give a height such as 1080p or a size such as 1920x1080'
-        )
+        raise SettingError(f'"{value}" is not a target; give a height such as 1080p or a size such as 1920x1080')
     if not (1 <= size.width <= LARGEST_SIDE and 1 <= size.height <= LARGEST_SIDE):
         raise SettingError(f"{value} is out of range; a side is between 1 and {LARGEST_SIDE} pixels")
     return size
 
 
-def parse_size(
-    *, mode: Mode, scale: object = None, target: object = None
-) -> tuple[Fraction | None, Size | None]:
+def parse_size(*, mode: Mode, scale: object = None, target: object = None) -> tuple[Fraction | None, Size | None]:
     """`(scale, target)` for `Settings`: exactly one is set. Without either, 2× (1× in mode enhance)."""
     if scale is not None and target is not None:
         raise SettingError("scale and target exclude each other; keep one of them")
     if mode is Mode.ENHANCE:
         if target is not None:
-            raise SettingError(
-                'mode enhance keeps the size, so target means nothing; use "enlarge" or drop target'
-            )
+            raise SettingError('mode enhance keeps the size, so target means nothing; use "enlarge" or drop target')
         if scale is not None and parse_scale(scale) != 1:
-            raise SettingError(
-                'mode enhance keeps the size, so scale can only be 1; use "enlarge" or drop scale'
-            )
+            raise SettingError('mode enhance keeps the size, so scale can only be 1; use "enlarge" or drop scale')
         return Fraction(1), None
     if target is not None:
         return None, parse_target(target)
@@ -121,32 +103,23 @@ def parse_size(
 def parse_model(value: object) -> str:
     """The name of a network or of a classical resampling."""
     if value not in MODELS:
-        raise SettingError(
-            f'no model named "{value}"; there are {", ".join(MODELS)}{did_you_mean(value, MODELS)}'
-        )
+        raise SettingError(f'no model named "{value}"; there are {", ".join(MODELS)}{did_you_mean(value, MODELS)}')
     return str(value)
 
 
 def parse_encoder(value: object) -> EncoderSettings:
-    """`x265`, or a mapping `{name: x265, crf: 16}`. Options are checked against `ENCODER_OPTIONS`."""
+    """`x265`, or a mapping `{name: x265, crf: 16}`. Options are checked by `engine.encoders`."""
     fields: Mapping[object, object] = value if isinstance(value, Mapping) else {"name": value}
-    name = fields.get("name", "x265")
-    if not isinstance(name, str) or name not in ENCODER_OPTIONS:
-        raise SettingError(
-            f'no encoder named "{name}"; there are {", ".join(ENCODER_OPTIONS)}'
-            f"{did_you_mean(name, ENCODER_OPTIONS)}"
-        )
     options = []
     for key, option in fields.items():
-        if key == "name":
-            continue
-        if key not in ENCODER_OPTIONS[name]:
-            known = sorted(ENCODER_OPTIONS[name])
-            raise SettingError(
-                f'{name} has no option "{key}"; there are {", ".join(known)}{did_you_mean(key, known)}'
-            )
-        options.append((str(key), _parse_option(f"{name} {key}", str(key), option)))
-    return EncoderSettings(name, tuple(sorted(options)))
+        if isinstance(option, bool) or not isinstance(option, int | float | str):
+            raise SettingError(f"{key}: {option!r} is not a number or a word")
+        if key != "name":
+            options.append((str(key), str(option)))
+    encoder = EncoderSettings(str(fields.get("name", EncoderSettings.name)), tuple(sorted(options)))
+    if problems := encoder_problems(encoder):
+        raise SettingError("; ".join(problems))
+    return encoder
 
 
 def parse_encoder_words(text: str) -> EncoderSettings:
@@ -159,24 +132,6 @@ def parse_encoder_words(text: str) -> EncoderSettings:
             raise SettingError(f'"{word}" is not an option; write {name}:crf=18,preset=slow')
         fields[key] = option
     return parse_encoder(fields)
-
-
-def _parse_option(where: str, key: str, value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise SettingError(f"{where}: {value!r} is not a number or a word")
-    text = str(value)
-    # what ffmpeg takes for a value; no control characters, no quoting, no leading dash
-    if not re.fullmatch(r"[A-Za-z0-9.][A-Za-z0-9_.,:=+-]*", text):
-        raise SettingError(f'{where}: "{text}" holds characters that no option needs')
-    if key in _QUALITY:
-        lowest, highest = _QUALITY[key]
-        try:
-            fits = lowest <= float(text) <= highest
-        except ValueError:
-            fits = False
-        if not fits:
-            raise SettingError(f'{where}: "{text}" is not a number from {lowest} to {highest}')
-    return text
 
 
 def parse_name(value: object) -> str:
@@ -192,15 +147,11 @@ def parse_name(value: object) -> str:
         if field is None:
             continue
         if field not in NAME_FIELDS:
-            raise SettingError(
-                f'"{value}": no field "{field}"; there are {known}{did_you_mean(field, NAME_FIELDS)}'
-            )
+            raise SettingError(f'"{value}": no field "{field}"; there are {known}{did_you_mean(field, NAME_FIELDS)}')
         if spec or conversion:
             raise SettingError(f'"{value}": "{field}" takes no format; write {{{field}}}')
     if "name" not in {field for field, _, _ in fields}:
         raise SettingError(f'"{value}" lacks {{name}}: all results would get one name')
     if "/" in value or value.startswith(".") or any(ord(letter) < 32 for letter in value):
-        raise SettingError(
-            f'"{value}" is no plain file name; leave out slashes, leading dots and control characters'
-        )
+        raise SettingError(f'"{value}" is no plain file name; leave out slashes, leading dots and control characters')
     return value

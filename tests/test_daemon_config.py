@@ -104,7 +104,7 @@ folders:
     for start in (
         'retention.work_days: should be a number, not "soon"',
         "profiles.fast.scale: 9 is out of range",
-        'profiles.fast.encoder: x265 has no option "crff"; there are crf, params, preset, tune',
+        'profiles.fast.encoder: x265 has no option "crff"; did you mean "crf"?',
         "profiles.both.scale: scale and target exclude each other",
         "profiles.still.scale: mode enhance keeps the size",
         "folders[0].settle_s: should be a number",
@@ -152,9 +152,7 @@ def test_doubled_keys_and_broken_yaml_are_told_by_line(tmp_path: Path) -> None:
     assert problem.startswith("line 2, column ")
 
 
-@pytest.mark.parametrize(
-    "text", ["- a\n- b", "device", "folders: {input: a}", "folders: [a]", "profiles: [x]"]
-)
+@pytest.mark.parametrize("text", ["- a\n- b", "device", "folders: {input: a}", "folders: [a]", "profiles: [x]"])
 def test_a_wrong_shape_is_a_problem_not_a_crash(tmp_path: Path, text: str) -> None:
     assert _problems(tmp_path, text)
 

@@ -1,0 +1,157 @@
+"""One job's process as the service sees it: started in its own group, heard, answered, ended for certain."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import IO, Any
+
+from daemon.request import Request
+from engine.errors import EnvironmentFault
+
+STATE_VARIABLE = "KAKUDAI_STATE_DIR"
+"""Set for a job's process and all it starts, so that what outlives a killed service can be found and ended."""
+
+_LARGEST_LOG = 1 << 20
+_KEPT_LOG = 1 << 18
+_LARGEST_LINE = 1 << 26
+"""Bytes of one event; a report with its stream tables stays far below."""
+
+
+class JobProcess:
+    """A running `daemon.job_process`. Raises `EnvironmentFault` when it cannot be started."""
+
+    def __init__(self, request: Request, *, state_dir: Path, log_path: Path) -> None:
+        self._buffer = bytearray()
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        read_end, write_end = os.pipe2(os.O_CLOEXEC)
+        try:
+            os.set_blocking(read_end, False)
+            self._log = log_path.open("ab+", buffering=0)
+            try:
+                self._process = subprocess.Popen(
+                    [sys.executable, "-P", "-m", "daemon.job_process", str(write_end), str(os.getpid())],
+                    stdin=subprocess.PIPE,
+                    stdout=self._log,
+                    stderr=self._log,
+                    pass_fds=(write_end,),
+                    start_new_session=True,
+                    env={**os.environ, STATE_VARIABLE: str(state_dir)},
+                )
+            except OSError:
+                self._log.close()
+                raise
+        except OSError as error:
+            os.close(read_end)
+            raise EnvironmentFault(
+                f"the process of a job cannot be started: {error.strerror}", remedy="free memory or processes"
+            ) from error
+        finally:
+            os.close(write_end)
+        self.fd = read_end
+        self._say(request.to_json())
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def events(self) -> list[dict[str, Any]]:
+        """What it has said since the last call. One that talks nonsense is killed: hostile input may have taken it."""
+        with contextlib.suppress(BlockingIOError):
+            while chunk := os.read(self.fd, 1 << 16):
+                self._buffer += chunk
+                if len(self._buffer) > _LARGEST_LINE:
+                    self.kill()
+                    return []
+        *lines, rest = self._buffer.split(b"\n")
+        self._buffer = rest
+        try:
+            return [dict(json.loads(line)) for line in lines]
+        except (ValueError, TypeError):
+            self.kill()  # nothing that it says can be relied on
+            return []
+
+    def answer(self, **fields: object) -> None:
+        """Answer its plan."""
+        self._say(json.dumps(fields))
+
+    def exit_status(self) -> int | None:
+        """None while it runs; then its exit code, or minus the signal that ended it."""
+        return self._process.poll()
+
+    def terminate(self) -> None:
+        """Ask for an orderly end."""
+        if self._process.poll() is None:
+            self._process.terminate()
+
+    def kill(self) -> None:
+        """End it and all it started, at once, and wait until they are gone."""
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    def close(self) -> None:
+        """End it if it still runs, and let go of its pipes."""
+        self.kill()
+        os.close(self.fd)
+        self._log.close()
+        with contextlib.suppress(BrokenPipeError):
+            self._stdin.close()
+
+    def trim_log(self) -> None:
+        """Keep the log bounded: of what is more than 1 MiB, the last quarter stays."""
+        size = os.fstat(self._log.fileno()).st_size
+        if size > _LARGEST_LOG:
+            tail = os.pread(self._log.fileno(), _KEPT_LOG, size - _KEPT_LOG)
+            os.ftruncate(self._log.fileno(), 0)  # it is opened for appending: the next line goes to the new end
+            self._log.write(b"[the beginning was cut]\n" + tail)
+
+    @property
+    def _stdin(self) -> IO[bytes]:
+        assert self._process.stdin is not None
+        return self._process.stdin
+
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(BrokenPipeError):  # its end is seen by its exit status
+            self._stdin.write(line.encode("ascii") + b"\n")
+            self._stdin.flush()
+
+
+def end_orphans(state_dir: Path) -> list[int]:
+    """Kill what was started for jobs of this state folder by a service that is dead. The caller holds the lock."""
+    mark = f"{STATE_VARIABLE}={state_dir}".encode("utf-8", "surrogateescape")
+    killed = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue  # another user's, or gone
+        if mark in environment:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(int(entry.name), signal.SIGKILL)
+                killed.append(int(entry.name))
+    _wait_until_gone(killed)
+    return killed
+
+
+def _wait_until_gone(pids: list[int], *, patience_s: float = 5.0) -> None:
+    deadline = time.monotonic() + patience_s
+    while any(_lives(pid) for pid in pids) and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0]
+    except OSError:
+        return False
+    return state not in (b"Z", b"X")

@@ -1,0 +1,185 @@
+"""The `kakudai` command. Every error says what, where, why and how to cure it; `-v` adds the traceback."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from daemon.config_model import Config
+from engine import __version__
+from engine.errors import KakudaiError
+
+_EXAMPLES = """\
+examples:
+  kakudai run --config config.yaml          watch the folders in config.yaml and enlarge what is dropped there
+  kakudai status                            what is done now, what waits, what failed and why
+  kakudai retry 12 13                       try failed jobs again
+  kakudai upscale cel.png -o big.png        enlarge one picture, without the service
+  kakudai upscale episode.mkv -o out/ --target 1080p
+  kakudai check                             what is installed, what is missing, how to get it
+  kakudai config show                       what is understood of the configuration
+
+Without --config: /etc/kakudai/config.yaml, else ./config.yaml. Exit codes: 0 done, 64 usage, 65 bad input,
+66 input missing, 69 program missing, 70 failure, 73 output refused, 75 try later, 78 configuration.
+"""
+
+_FOREIGN = {
+    "upscale": "enlarge files without the service",
+    "check": "what is installed, what is missing, how to get it",
+}
+_CONFIG_HELP = "the configuration (default: /etc/kakudai/config.yaml, else ./config.yaml)"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parsed = build_parser(words).parse_args(words)
+    command: Callable[[argparse.Namespace], int] = parsed.command
+    try:
+        return command(parsed)
+    except KakudaiError as error:
+        _tell(error, verbose=parsed.verbose)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("kakudai: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of a pipe (head, less) has left: that is its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _tell(error: KakudaiError, *, verbose: bool) -> None:
+    if verbose:
+        traceback.print_exception(error)
+    print(f"kakudai: error: {error}", file=sys.stderr)
+    print(f"  → {error.remedy}", file=sys.stderr)
+
+
+def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The command line. `upscale` and `check` bring their own arguments, and are loaded only if `words` name them."""
+    parser = argparse.ArgumentParser(
+        prog="kakudai",
+        description="Enlarge anime pictures and episodes with m-SRCNN; everything else in the file stays as it was.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"kakudai {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add(commands, "run", _run, "watch folders and enlarge what is dropped there", config=True)
+    status = _add(commands, "status", _status, "what is done now, what waits, what failed and why", config=True)
+    status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    retry = _add(commands, "retry", _retry, "try failed or skipped jobs again", config=True)
+    retry.add_argument("jobs", metavar="ID", type=int, nargs="*", help="numbers of jobs, as status shows them")
+    retry.add_argument("--all", action="store_true", help="every failed job")
+    config = commands.add_parser("config", help="look at the configuration", description="Look at the configuration.")
+    actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
+    _add(actions, "show", _config_show, "print what is understood, defaults included", config=True)
+    for name, text in _FOREIGN.items():
+        if name in words:
+            _add_foreign(commands, name, text)
+        else:
+            commands.add_parser(name, help=text)
+    return parser
+
+
+def _add(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    command: Callable[[argparse.Namespace], int],
+    text: str,
+    *,
+    config: bool,
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
+    parser.add_argument("-v", "--verbose", action="store_true", help="more messages; errors with their traceback")
+    if config:
+        parser.add_argument("--config", type=Path, metavar="FILE", help=_CONFIG_HELP)
+    parser.set_defaults(command=command)
+    return parser
+
+
+def _add_foreign(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> None:
+    """A command that lives in its own module, `daemon.<name>`, with `add_arguments` and `run`."""
+    module = import_module(f"daemon.{name}")
+    parser = commands.add_parser(
+        name,
+        help=text,
+        description=getattr(module, "DESCRIPTION", f"{text[0].upper()}{text[1:]}."),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    if not any("--verbose" in action.option_strings for action in parser._actions):
+        parser.add_argument("-v", "--verbose", action="store_true", help="more messages; errors with their traceback")
+    parser.set_defaults(command=module.run)
+
+
+def _load(arguments: argparse.Namespace, *, tell: bool = True) -> Config:
+    from daemon.config import default_config_path, load_config
+
+    path: Path = arguments.config or default_config_path()
+    if tell and arguments.config is None:
+        print(f"kakudai: using {path.absolute()}", file=sys.stderr)
+    return load_config(path)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from daemon.service import run_service
+
+    _log_to_stderr(verbose=arguments.verbose)
+    return run_service(_load(arguments))
+
+
+def _status(arguments: argparse.Namespace) -> int:
+    from daemon.asking import status_of
+    from daemon.status import render
+
+    state = status_of(_load(arguments, tell=False))
+    print(json.dumps(state, indent=2, ensure_ascii=False) if arguments.json else render(state))
+    return 0
+
+
+def _retry(arguments: argparse.Namespace) -> int:
+    from daemon.asking import retry_jobs
+    from engine.errors import UsageError
+
+    if bool(arguments.jobs) == arguments.all:
+        raise UsageError(
+            "which jobs?", remedy="give their numbers (kakudai status shows them), or --all for every failed one"
+        )
+    queued, refused = retry_jobs(_load(arguments, tell=False), None if arguments.all else arguments.jobs)
+    for number in queued:
+        print(f"job {number}: queued again")
+    for refused_number, why in refused.items():
+        print(f"job {refused_number}: not queued: {why}", file=sys.stderr)
+    if not queued and not refused:
+        print("no job has failed")
+    return UsageError.exit_code if refused else 0
+
+
+def _config_show(arguments: argparse.Namespace) -> int:
+    from daemon.config_show import show
+
+    print(show(_load(arguments)), end="")
+    return 0
+
+
+def _log_to_stderr(*, verbose: bool) -> None:
+    from daemon.text import OneLineFormatter
+
+    # the journal has its own clock
+    stamp = "" if "JOURNAL_STREAM" in os.environ else "%(asctime)s "
+    handler = logging.StreamHandler()
+    handler.setFormatter(OneLineFormatter(f"{stamp}%(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

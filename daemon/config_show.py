@@ -1,0 +1,45 @@
+"""The configuration as it is understood, defaults included, as YAML that can be used again."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import yaml
+
+from daemon.config_model import Config, Folder
+from daemon.request import settings_to_plain
+from engine.settings import Settings
+
+
+def show(config: Config) -> str:
+    """YAML."""
+    plain = {
+        "state_dir": str(config.state_dir),
+        "device": str(config.device),
+        "rescan_s": config.rescan_s,
+        "limits": dataclasses.asdict(config.limits),
+        "retention": dataclasses.asdict(config.retention),
+        "retry": dataclasses.asdict(config.retry),
+        "profiles": {name: _profile(settings) for name, settings in config.profiles.items()},
+        "folders": [_folder(folder) for folder in config.folders],
+    }
+    text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
+    return f"# {config.path.absolute()}\n{text}"
+
+
+def _profile(settings: Settings) -> dict[str, Any]:
+    plain = settings_to_plain(settings)
+    return {key: value for key, value in plain.items() if value is not None and key not in ("device", "limits")}
+
+
+def _folder(folder: Folder) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for field in dataclasses.fields(folder):
+        value = getattr(folder, field.name)
+        if field.name == "settings" or value is None:
+            continue
+        plain[field.name] = list(value) if isinstance(value, tuple) else value
+        if not isinstance(value, bool | float | tuple):
+            plain[field.name] = str(value)
+    return plain

@@ -1,0 +1,56 @@
+"""What is thrown away, once a day: work files of failed jobs, and the history of files that have left."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from daemon.config_model import DAY_S, Config
+from daemon.ledger import Ledger
+from daemon.place import remove
+from daemon.settling import look, mount_is_lost
+
+log = logging.getLogger(__name__)
+
+
+def clean_up(config: Config, ledger: Ledger, *, now: Callable[[], float] = time.time) -> None:
+    """Remove what `retention` no longer keeps. Raises `EnvironmentFault`.
+
+    A row whose source still lies in its folder stays: it is what keeps the file from being enlarged again. While a
+    folder is missing, none of its rows is judged.
+    """
+    work = config.state_dir / "work"
+    for entry in _numbered(work):
+        job = ledger.job(int(entry.name))
+        ended = job is None or job.state in ("delivered", "skipped")
+        kept_too_long = (
+            job is not None and job.state == "failed" and _age_days(job.changed, now) > (config.retention.work_days)
+        )
+        if ended or kept_too_long:
+            remove(entry)
+    configured = {folder.input for folder in config.folders}
+    gone = []
+    for job in ledger.ended_before(now() - config.retention.history_days * DAY_S):
+        if job.folder in configured and mount_is_lost(job):
+            continue
+        seen = look(os.fspath(job.source), job.kind)
+        if seen is None or not job.identity.same_file(seen.identity):
+            gone.append(job)
+    if gone:
+        ledger.forget(gone)
+        log.info("%d jobs are out of the history: their sources left long ago", len(gone))
+    for log_file in sorted((config.state_dir / "logs").glob("job-*.log")):
+        number = log_file.stem.removeprefix("job-")
+        if number.isdigit() and ledger.job(int(number)) is None:
+            remove(log_file)
+
+
+def _numbered(folder: Path) -> list[Path]:
+    return [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+
+
+def _age_days(moment: float, now: Callable[[], float]) -> float:
+    return (now() - moment) / DAY_S

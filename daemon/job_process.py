@@ -1,0 +1,227 @@
+"""The process of one job: `python -P -m daemon.job_process EVENTS_FD SERVICE_PID`, started by `daemon.child`.
+
+It alone loads TensorFlow and owns the GPU. It can be killed at any moment, and dies when the service does.
+Its stdout and stderr go to the job's log; what it has to say goes to EVENTS_FD, where stray prints cannot break it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from daemon.job import Identity
+from daemon.place import read_back
+from daemon.request import Request
+from daemon.settling import look
+from engine import job as engine_job
+from engine import sequence
+from engine.errors import EnvironmentFault, KakudaiError, ProcessingError
+from engine.files import flush_folder, storage_error
+from engine.job import Plan, ProgressEvent, Report
+from engine.source import Source, open_source
+
+BEAT_S = 5.0
+"""Seconds between signs of life."""
+
+_PROGRESS_S = 0.25
+_SET_PARENT_DEATH_SIGNAL = 1
+_MORE_LIKELY_OUT_OF_MEMORY = "500"
+
+
+class Stopped(BaseException):
+    """The service asks for an orderly end (SIGTERM)."""
+
+
+class SourceChanged(Exception):  # noqa: N818  (not an error: the job is queued anew)
+    """The source is not what the job was queued for, or was written to meanwhile."""
+
+
+class Channel:
+    """Events to the service, answers from it."""
+
+    def __init__(self, fd: int) -> None:
+        self._pipe = os.fdopen(fd, "w", encoding="utf-8")
+        self._lock = threading.Lock()
+        self._last_progress_at = 0.0
+
+    def send(self, event: str, **fields: object) -> None:
+        """One event. A service that is gone is no error here: the parent's death ends this process."""
+        with self._lock, suppress(BrokenPipeError):
+            self._pipe.write(json.dumps({"event": event, **fields}) + "\n")
+            self._pipe.flush()
+
+    def progress(self, event: ProgressEvent) -> None:
+        """How far the job is; a few times a second at most."""
+        now = time.monotonic()
+        if now - self._last_progress_at >= _PROGRESS_S or event.done == event.total:
+            self._last_progress_at = now
+            self.send("progress", **dataclasses.asdict(event))
+
+    def beat(self) -> None:
+        """Say for ever that this process lives."""
+        while True:
+            self.send("beat")
+            time.sleep(BEAT_S)
+
+
+def main(arguments: list[str]) -> int:
+    """Do the job that stands in the first line of stdin. The exit code is 0 whenever the events tell the outcome."""
+    _die_with(int(arguments[1]))
+    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then stops us in order
+    channel = Channel(int(arguments[0]))
+    request = Request.from_json(sys.stdin.readline())
+    threading.Thread(target=channel.beat, name="beat", daemon=True).start()
+    try:
+        _work(request, channel)
+    except Stopped:
+        return 128 + signal.SIGTERM
+    except SourceChanged:
+        channel.send("changed")
+    except KakudaiError as error:
+        traceback.print_exc()
+        _send_failure(channel, error)
+    except OSError as error:
+        traceback.print_exc()
+        _send_failure(channel, storage_error(error, request.source))
+    except Exception as error:  # noqa: BLE001  (the one place where a job's failure is recorded)
+        traceback.print_exc()
+        _send_failure(
+            channel,
+            ProcessingError(
+                f"unexpected {type(error).__name__}: {error}",
+                remedy="please report this with the job's log, which has the details",
+            ),
+        )
+    return 0
+
+
+def _send_failure(channel: Channel, error: KakudaiError) -> None:
+    channel.send(
+        "failed",
+        error=type(error).__name__,
+        exit_code=error.exit_code,
+        reason=error.reason,
+        remedy=error.remedy,
+        path=str(error.path) if error.path is not None else None,
+    )
+
+
+def _work(request: Request, channel: Channel) -> None:
+    if request.kind == "sequence":
+        _work_on_frames(request, channel)
+        return
+    with open_source(request.source) as source:
+        if not request.identity.same_file(_identity(source)):
+            raise SourceChanged
+        planned = engine_job.plan(source, request.settings)
+        try:
+            sha256 = source.sha256()
+        except OSError as error:
+            raise EnvironmentFault(
+                f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
+            ) from error
+        part, work_dir = _agree(planned, sha256, channel)
+        report = engine_job.enlarge(
+            source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
+        )
+        if source.changed():
+            raise SourceChanged
+    _finish(part, report, channel)
+
+
+def _work_on_frames(request: Request, channel: Channel) -> None:
+    before = look(os.fspath(request.source), "sequence")
+    if before is None or not request.identity.same_file(before.identity):
+        raise SourceChanged
+    planned = sequence.plan_sequence(request.source, request.settings)
+    part, work_dir = _agree(planned, _frames_sha256(request.source), channel)
+    report = sequence.enlarge_sequence(
+        request.source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
+    )
+    if look(os.fspath(request.source), "sequence") != before:
+        raise SourceChanged
+    _finish(part, report, channel)
+
+
+def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path]:
+    """Tell the plan and learn where to put the result; the service records both before anything is written."""
+    channel.send(
+        "planned",
+        kind=planned.kind,
+        sha256=sha256,
+        output_name=planned.output_name,
+        output_is_folder=planned.output_is_folder,
+        frames=planned.frames,
+        source_size=str(planned.source_size),
+        output_size=str(planned.output_size),
+    )
+    answer = sys.stdin.readline()
+    if not answer:
+        raise Stopped
+    places = json.loads(answer)
+    return Path(places["part"]), Path(places["work_dir"])
+
+
+def _finish(part: Path, report: Report, channel: Channel) -> None:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    part.chmod((0o777 if part.is_dir() else 0o666) & ~mask)
+    content = read_back(part)
+    flush_folder(part.parent)
+    channel.send(
+        "done",
+        inode=content.inode,
+        size=content.size,
+        sha256=content.sha256,
+        report={
+            "kind": report.kind,
+            "frames": report.frames,
+            "source_size": str(report.source_size),
+            "output_size": str(report.output_size),
+            "seconds": round(report.seconds, 3),
+            "details": report.details,
+        },
+    )
+
+
+def _identity(source: Source) -> Identity:
+    return Identity.of(os.fstat(source.fd))
+
+
+def _frames_sha256(folder: Path) -> str:
+    """SHA-256 over the names and SHA-256s of the frames."""
+    digest = hashlib.sha256()
+    for frame in sequence.frames_in(folder):
+        with open_source(frame) as source:
+            digest.update(f"{frame.name}\0{source.sha256()}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
+
+
+def _die_with(service: int) -> None:
+    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != service:
+        sys.exit(0)  # it died before the kernel was told
+    with suppress(OSError):
+        # when memory runs out, this process goes, not the service
+        Path("/proc/self/oom_score_adj").write_text(_MORE_LIKELY_OUT_OF_MEMORY)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise Stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

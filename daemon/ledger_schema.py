@@ -1,0 +1,101 @@
+"""The ledger's tables, and how an older ledger becomes the present one: each step one transaction."""
+
+from __future__ import annotations
+
+import sqlite3
+
+STATES = ("queued", "running", "verifying", "delivered", "failed", "incomplete", "skipped")
+
+_FIRST = (
+    # Paths are BLOBs: names need not be UTF-8. Times are seconds since 1970, for people; only the pruning of
+    # history rests on them.
+    f"""
+    CREATE TABLE jobs (
+        id            INTEGER PRIMARY KEY AUTOINCREMENT,
+        folder        BLOB    NOT NULL,
+        source        BLOB    NOT NULL,
+        kind          TEXT    NOT NULL CHECK (kind IN ('file', 'sequence')),
+        inode         INTEGER NOT NULL,
+        device        INTEGER NOT NULL,
+        size          INTEGER NOT NULL,
+        mtime_ns      INTEGER NOT NULL,
+        superseded    INTEGER NOT NULL DEFAULT 0,
+        state         TEXT    NOT NULL CHECK (state IN {STATES}),
+        position      INTEGER NOT NULL,
+        failures      INTEGER NOT NULL DEFAULT 0,
+        interruptions INTEGER NOT NULL DEFAULT 0,
+        profile       TEXT,
+        sha256        TEXT,
+        fingerprint   TEXT,
+        wanted        BLOB,
+        part          BLOB,
+        part_inode    INTEGER,
+        part_size     INTEGER,
+        part_sha256   TEXT,
+        output        BLOB,
+        original      TEXT    CHECK (original IN ('pending', 'kept', 'moved', 'deleted')),
+        error         TEXT,
+        reason        TEXT,
+        remedy        TEXT,
+        report        TEXT,
+        created       REAL    NOT NULL,
+        changed       REAL    NOT NULL
+    )
+    """,
+    # A file is queued once: the same path, inode, size and time of change is the same file.
+    """
+    CREATE UNIQUE INDEX jobs_by_identity ON jobs (source, inode, size, mtime_ns) WHERE superseded = 0
+    """,
+    "CREATE INDEX jobs_by_state ON jobs (state, position)",
+    "CREATE INDEX jobs_by_change ON jobs (state, changed)",
+    "CREATE INDEX jobs_by_content ON jobs (sha256, fingerprint)",
+    "CREATE INDEX jobs_with_original_pending ON jobs (id) WHERE original = 'pending'",
+    "CREATE INDEX jobs_with_part ON jobs (id) WHERE part IS NOT NULL",
+    """
+    CREATE TABLE attempts (
+        job     INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        number  INTEGER NOT NULL,
+        started REAL    NOT NULL,
+        ended   REAL,
+        outcome TEXT CHECK (outcome IN (
+            'delivered', 'failed', 'skipped', 'changed', 'paused', 'stopped', 'interrupted')),
+        reason  TEXT,
+        PRIMARY KEY (job, number)
+    ) WITHOUT ROWID
+    """,
+    # Folders that were there once: when one is missing later, a mount is lost, and none is created instead.
+    "CREATE TABLE places (path BLOB PRIMARY KEY) WITHOUT ROWID",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+"""Statements that lead from version N to N + 1. Never edit one that was released: append."""
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the ledger to the present version and return the version it had.
+
+    Raises `NewerLedgerError` when a newer Kakudai wrote it; nothing is changed then.
+    """
+    found: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found > len(MIGRATIONS):
+        raise NewerLedgerError(found)
+    for version in range(found, len(MIGRATIONS)):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for statement in MIGRATIONS[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    return found
+
+
+class NewerLedgerError(Exception):
+    """The ledger's version is newer than this program knows."""
+
+    def __init__(self, version: int) -> None:
+        super().__init__(f"version {version}, this Kakudai knows {len(MIGRATIONS)}")
+        self.version = version

@@ -1,0 +1,41 @@
+"""Which names in a watched folder are sources, and which are somebody's temporary files."""
+
+from __future__ import annotations
+
+import fnmatch
+from typing import Literal
+
+PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
+EPISODES = frozenset({".mkv", ".mp4", ".m4v"})
+
+
+def source_kind(name: str) -> Literal["picture", "episode"] | None:
+    """What a file of this name is taken for; None when it is none of ours.
+
+    Hidden names are temporary (rsync's `.name.mkv.Xa3bQ1`, our own parts), as are those that end in `~` or start with
+    `~$`. Downloads in progress (.part, .crdownload, .!qB, .aria2, .tmp) have other extensions.
+    """
+    if is_hidden(name) or name.endswith("~") or name.startswith("~$"):
+        return None
+    dot = name.rfind(".")
+    extension = name[dot:].lower() if dot > 0 else ""
+    if extension in PICTURES:
+        return "picture"
+    if extension in EPISODES:
+        return "episode"
+    return None
+
+
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder of this name is left alone."""
+    return name.startswith(".")
+
+
+def is_ignored(relative: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a shell pattern matches `relative`, the path below the watched folder.
+
+    A pattern without a slash is held against the last name, so it also stops the walk at a folder of that name; one
+    with a slash is held against the whole path. Upper and lower case differ.
+    """
+    name = relative.rpartition("/")[2]
+    return any(fnmatch.fnmatchcase(relative if "/" in pattern else name, pattern.rstrip("/")) for pattern in patterns)

@@ -1,0 +1,92 @@
+"""How the attempt at a job ended, and what kind of failure a failure is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from daemon.config_model import Folder
+from daemon.job import Job
+from daemon.settling import mount_is_lost
+from engine.errors import EnvironmentFault, KakudaiError
+
+_FINAL = frozenset(
+    {"InputError", "MissingInputError", "UsageError", "ConfigError", "WeightsError", "ToolError", "NothingToDo"}
+)
+"""Errors that another attempt at the same file would meet again."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The part is complete and durable. `report` is JSON."""
+
+    inode: int
+    size: int
+    sha256: str
+    report: str
+
+
+@dataclass(frozen=True)
+class Changed:
+    """The source is not what was queued, or was written to meanwhile."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """There is nothing to do, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The service asked for the end."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """`error` is the name of the class in `engine.errors`."""
+
+    error: str
+    reason: str
+    remedy: str
+
+    @classmethod
+    def from_error(cls, error: KakudaiError) -> Failed:
+        """From an error raised in the service."""
+        return cls(type(error).__name__, error.reason, error.remedy)
+
+    @classmethod
+    def from_event(cls, event: Mapping[str, Any]) -> Failed:
+        """From what the job's process says."""
+        return cls(str(event["error"]), str(event["reason"]), str(event["remedy"]))
+
+    @property
+    def is_final(self) -> bool:
+        """Whether trying again cannot help."""
+        return self.error in _FINAL
+
+    def source_is_gone(self, job: Job) -> bool:
+        """Whether somebody removed the source, and its file system is there to tell."""
+        return self.error == "MissingInputError" and not os.path.lexists(job.source) and not mount_is_lost(job)
+
+    def is_fault(self, job: Job) -> bool:
+        """Whether the machine, not the job, is at fault."""
+        if self.error == "MissingInputError":
+            return not os.path.lexists(job.source) and mount_is_lost(job)
+        return self.error == "EnvironmentFault"
+
+    def as_fault(self, folder: Folder) -> EnvironmentFault:
+        """The fault for which the folder waits."""
+        if self.error == "MissingInputError":
+            return EnvironmentFault(
+                "the sources are gone with their file system (is a mount lost?)",
+                remedy="mount it again; work goes on by itself then",
+                path=folder.input,
+            )
+        return EnvironmentFault(self.reason, remedy=self.remedy)
+
+
+Outcome = Done | Changed | Skipped | Stopped | Failed

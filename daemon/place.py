@@ -1,0 +1,145 @@
+"""Putting finished work under its name: hidden parts, durable folders, a rename that replaces nothing."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import hashlib
+import os
+import shutil
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from daemon.job import signed
+from engine.files import flush_folder, storing
+
+_LONGEST_NAME = 255
+"""Bytes of a file name on Linux."""
+_RENAME_NOREPLACE = 1
+_AT_FDCWD = -100
+_CHUNK = 1 << 20
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def part_path(folder: Path, name: str, job: str) -> Path:
+    """The hidden file in which `name` is made: `.name.<job>.part`, in the same folder and so the same file system."""
+    tail = f".{job}.part".encode()
+    stem = os.fsencode(name)[: _LONGEST_NAME - 1 - len(tail)]
+    return folder / os.fsdecode(b"." + stem + tail)
+
+
+def numbered(path: Path, count: int) -> Path:
+    """The name for the `count`-th file of one name: `film.mkv`, `film (2).mkv`, `film (3).mkv`, …
+
+    A name too long for the file system is shortened before the number.
+    """
+    if count == 1:
+        return path
+    tail = f" ({count}){path.suffix}".encode("utf-8", "surrogateescape")
+    stem = os.fsencode(path.stem)[: _LONGEST_NAME - len(tail)]
+    return path.with_name(os.fsdecode(stem + tail))
+
+
+def free_name(path: Path, *, after: int = 0) -> Path:
+    """The first of `numbered(path, after + 1)`, … that nothing has."""
+    count = after + 1
+    while os.path.lexists(numbered(path, count)):
+        count += 1
+    return numbered(path, count)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and what is missing above it, durably. Raises `EnvironmentFault`, `OutputError`."""
+    missing = []
+    above = folder
+    while not above.exists() and above != above.parent:
+        missing.append(above)
+        above = above.parent
+    with storing(folder):
+        for new in reversed(missing):
+            new.mkdir(exist_ok=True)
+            flush_folder(new.parent)
+        if not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(folder))
+
+
+def rename_without_replacing(source: Path, target: Path) -> None:
+    """Give `source` the name `target` in one step, in one file system. Raises `FileExistsError`, other OSErrors."""
+    result = _libc.renameat2(
+        _AT_FDCWD, os.fsencode(source), _AT_FDCWD, os.fsencode(target), ctypes.c_uint(_RENAME_NOREPLACE)
+    )
+    if result == 0:
+        return
+    number = ctypes.get_errno()
+    if number not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+        raise OSError(number, os.strerror(number), str(source), None, str(target))
+    # the file system does not know the flag: a link refuses a taken name as well, but only files can have one
+    if source.is_dir():
+        if os.path.lexists(target):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
+        source.rename(target)
+    else:
+        target.hardlink_to(source)
+        source.unlink()
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder with all it holds; nothing is followed, and nothing there is fine."""
+    with storing(path):
+        try:
+            is_folder = stat.S_ISDIR(path.lstat().st_mode)
+            if is_folder:
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        except FileNotFoundError:
+            return
+
+
+@dataclass(frozen=True)
+class Content:
+    """What identifies a finished part: `inode` while it stays on its file system, `sha256` and `size` anywhere."""
+
+    inode: int
+    size: int
+    sha256: str
+
+
+def read_back(path: Path) -> Content:
+    """Read a part back. A folder's SHA-256 is over the names and SHA-256s of its files, its size their sum."""
+    status = path.lstat()
+    if not stat.S_ISDIR(status.st_mode):
+        return Content(signed(status.st_ino), status.st_size, _sha256(path))
+    digest = hashlib.sha256()
+    size = 0
+    for file in _files_below(path):
+        digest.update(f"{file.relative_to(path)}\0{_sha256(file)}\n".encode("utf-8", "surrogateescape"))
+        size += file.lstat().st_size
+    return Content(signed(status.st_ino), size, digest.hexdigest())
+
+
+def is_the_one(path: Path, inode: int | None, size: int | None, sha256: str | None) -> bool:
+    """Whether what lies at `path` is the part that was read back so. The content is read only if the inode differs."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return False
+    is_folder = stat.S_ISDIR(status.st_mode)
+    if not is_folder and status.st_size != size:
+        return False
+    return signed(status.st_ino) == inode or read_back(path).sha256 == sha256
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    yield from sorted(path for path in folder.rglob("*") if not path.is_dir())
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,95 @@
+"""What passes between the service and the process of one job: JSON, one object a line.
+
+service → process   the request; then, once it has told its plan, where to put the result
+process → service   {"event": "beat" | "planned" | "progress" | "done" | "changed" | "failed", …}
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from daemon.job import Identity, JobKind
+from engine.settings import (
+    Container,
+    Denoise,
+    Device,
+    EncoderSettings,
+    ImageFormat,
+    Interpolation,
+    Limits,
+    Mode,
+    Rounding,
+    Settings,
+    Size,
+)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One job, as its process needs it."""
+
+    source: Path
+    kind: JobKind
+    identity: Identity
+    settings: Settings
+
+    def to_json(self) -> str:
+        """One line."""
+        return json.dumps(
+            {
+                "source": str(self.source),
+                "kind": self.kind,
+                "identity": dataclasses.asdict(self.identity),
+                "settings": settings_to_plain(self.settings),
+            }
+        )
+
+    @classmethod
+    def from_json(cls, line: str) -> Request:
+        """From `to_json`."""
+        plain = json.loads(line)
+        return cls(
+            Path(plain["source"]), plain["kind"], Identity(**plain["identity"]), settings_from_plain(plain["settings"])
+        )
+
+
+def settings_to_plain(settings: Settings) -> dict[str, Any]:
+    """`settings` as JSON and YAML hold them."""
+    plain: dict[str, Any] = {
+        field.name: getattr(settings, field.name)
+        for field in dataclasses.fields(settings)
+        if field.name not in ("encoder", "limits")
+    }
+    for name, value in plain.items():
+        if value is not None:
+            plain[name] = str(value)
+    plain["encoder"] = {"name": settings.encoder.name, **dict(settings.encoder.options)}
+    plain["limits"] = dataclasses.asdict(settings.limits)
+    return plain
+
+
+def settings_from_plain(plain: dict[str, Any]) -> Settings:
+    """From `settings_to_plain`."""
+    encoder = dict(plain["encoder"])
+    width, _, height = (plain["target"] or "").partition("x")
+    return Settings(
+        mode=Mode(plain["mode"]),
+        scale=Fraction(plain["scale"]) if plain["scale"] else None,
+        target=Size(int(width), int(height)) if width else None,
+        model=plain["model"],
+        weights=Path(plain["weights"]) if plain["weights"] else None,
+        upsampling=Interpolation(plain["upsampling"]) if plain["upsampling"] else None,
+        denoise=Denoise(plain["denoise"]) if plain["denoise"] else None,
+        rounding=Rounding(plain["rounding"]),
+        encoder=EncoderSettings(encoder.pop("name"), tuple(encoder.items())),
+        container=Container(plain["container"]),
+        image_format=ImageFormat(plain["image_format"]),
+        name=plain["name"],
+        device=Device(plain["device"]),
+        limits=Limits(**plain["limits"]),
+    )

@@ -1,0 +1,168 @@
+"""The job at work: what its process has said, how far it is, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from daemon.child import JobProcess
+from daemon.config_model import Folder
+from daemon.job import Job
+from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
+from daemon.place import part_path
+
+STALL_S = 3600.0
+"""Seconds without progress, though its process lives, after which a job counts as hung."""
+
+LINGER_S = 5.0
+"""Seconds that a process has for its end once the job's outcome is known."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a job's result goes."""
+
+    sha256: str
+    wanted: Path
+    part: Path
+    work_dir: Path
+
+
+class Running:
+    """One job and its process."""
+
+    def __init__(
+        self, job: Job, folder: Folder, process: JobProcess, *, work_dir: Path, clock: Callable[[], float]
+    ) -> None:
+        self.job = job
+        self.folder = folder
+        self.process = process
+        self.outcome: Outcome | None = None
+        self.plans: deque[dict[str, Any]] = deque()
+        self.plan: Mapping[str, Any] = {}
+        self.wanted: Path | None = None
+        self._work_dir = work_dir
+        self._clock = clock
+        self._started = self._heard = self._moved = clock()
+        self._ending_since: float | None = None
+        self._progress: Mapping[str, Any] | None = None
+        self._stage_began: tuple[float, int] = (self._started, 0)
+
+    def hear(self) -> None:
+        """Take in what the process has said."""
+        for event in self.process.events():
+            self._heard = self._clock()
+            try:
+                self._take(event)
+            except (KeyError, TypeError):
+                self.process.kill()  # nothing that it says can be relied on
+                return
+        self.process.trim_log()
+
+    def _take(self, event: dict[str, Any]) -> None:
+        match event["event"]:
+            case "planned":
+                self.plan = event
+                self.plans.append(event)
+                self._moved = self._heard
+            case "progress":
+                self._note_progress(event)
+            case "done":
+                self.outcome = Done(event["inode"], event["size"], event["sha256"], json.dumps(event["report"]))
+            case "changed":
+                self.outcome = Changed()
+            case "failed" if event["error"] == "NothingToDo":
+                self.outcome = Skipped(event["reason"])
+            case "failed":
+                self.outcome = Failed.from_event(event)
+
+    def verdict(self, *, stopping: bool) -> Outcome | None:
+        """The outcome that the process itself did not tell: it died, or hangs. None while all is well."""
+        now = self._clock()
+        silence_s = self.folder.settings.limits.silence_s
+        status = self.process.exit_status()
+        if status is not None:
+            self.hear()  # its last words
+            if self.outcome is not None or self.plans:
+                return self.outcome
+            return Stopped() if stopping else _death(status)
+        if now - self._heard > silence_s:
+            return Failed(
+                "ProcessingError",
+                f"the job's process gave no sign of life for {silence_s:g} s and was ended",
+                "if it happens each time, the file is damaged or the machine overloaded",
+            )
+        if now - self._moved > STALL_S:
+            return Failed(
+                "ProcessingError",
+                f"the job made no progress for {STALL_S / 60:g} minutes and was ended",
+                "if it happens each time, choose a smaller scale or a lighter denoise",
+            )
+        return None
+
+    def ended(self) -> bool:
+        """Whether the process is gone; it is ended if it lingers after its outcome is known."""
+        if self.process.exit_status() is not None:
+            return True
+        if self._ending_since is None:
+            self._ending_since = self._clock()
+        told = isinstance(self.outcome, Done | Changed)
+        if not told or self._clock() - self._ending_since > LINGER_S:
+            self.process.kill()
+            return True
+        return False
+
+    def place_for(self, plan: Mapping[str, Any]) -> Place | Failed:
+        """Where the planned result goes: the tree below the input is mirrored in the output."""
+        name = str(plan["output_name"])
+        if not name or name in (".", "..") or "/" in name or "\0" in name:
+            return Failed("ProcessingError", f"{name!r} is no file name", "check the profile's name template")
+        folder = self.folder.output / self.job.relative.parent
+        return Place(str(plan["sha256"]), folder / name, part_path(folder, name, str(self.job.id)), self._work_dir)
+
+    def status(self) -> dict[str, Any]:
+        """For people: how far, how fast, how long still."""
+        now = self._clock()
+        status: dict[str, Any] = {"seconds": round(now - self._started, 1), "pid": self.process.pid}
+        for key in ("kind", "source_size", "output_size", "frames"):
+            status[key] = self.plan.get(key)
+        if self._progress:
+            began, first = self._stage_began
+            done, total = self._progress["done"], self._progress["total"]
+            elapsed = now - began
+            rate = (done - first) / elapsed if elapsed > 0 else 0.0
+            status |= {
+                "stage": self._progress["stage"],
+                "done": done,
+                "total": total,
+                "unit": self._progress["unit"],
+                "per_second": round(rate, 3),
+                "eta_s": round((total - done) / rate, 1) if total is not None and rate > 0 else None,
+            }
+        return status
+
+    def _note_progress(self, event: Mapping[str, Any]) -> None:
+        if self._progress is None or event["stage"] != self._progress["stage"]:
+            self._stage_began = (self._heard, event["done"])
+        if self._progress is None or event["done"] != self._progress["done"]:
+            self._moved = self._heard
+        self._progress = event
+
+
+def _death(status: int) -> Failed:
+    if status < 0:
+        name = signal.Signals(-status).name if -status in set(signal.Signals) else f"signal {-status}"
+        remedy = "it may have run out of memory: lower limits.max_output_pixels or give the machine more"
+        if name != "SIGKILL":
+            remedy = "look into the job's log in state_dir/logs; please report it if it happens each time"
+        return Failed("ProcessingError", f"the job's process was killed by {name}", remedy)
+    return Failed(
+        "ProcessingError",
+        f"the job's process ended with status {status} without a word",
+        "look into the job's log in state_dir/logs",
+    )

@@ -1,0 +1,232 @@
+"""The service: watches, queues, works, answers; one thread, one loop.
+
+Start: lock → ledger → what a death left behind → folders → watches and first listing → READY.
+"""
+
+from __future__ import annotations
+
+import logging
+import selectors
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from daemon.child import end_orphans
+from daemon.config_model import DAY_S, Config
+from daemon.control import ControlServer
+from daemon.housekeeping import clean_up
+from daemon.ledger import Ledger
+from daemon.lock import state_lock
+from daemon.notify import notify, watchdog_interval_s
+from daemon.place import make_folder
+from daemon.status import headline, snapshot
+from daemon.text import printable
+from daemon.watch import Watcher
+from daemon.worker import Worker
+from engine.errors import ConfigError, EnvironmentFault, KakudaiError
+
+log = logging.getLogger(__name__)
+
+_LONGEST_SLEEP_S = 1.0
+_LEDGER_FAULT_PAUSE_S = 5.0
+
+
+def run_service(config: Config) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code. Raises what prevents the start."""
+    if not config.folders:
+        raise ConfigError(["folders: none is given, so there is nothing to watch"], path=config.path)
+    with ExitStack() as stack:
+        stack.enter_context(state_lock(config.state_dir))
+        if orphans := end_orphans(config.state_dir):
+            log.warning("ended %d processes that an earlier service left behind", len(orphans))
+        ledger = Ledger(config.state_dir / "ledger.db")
+        stack.callback(ledger.close)
+        for job in ledger.recover():
+            log.warning("%s: was interrupted (the service died); queued again", printable(job.source))
+        selector = stack.enter_context(selectors.DefaultSelector())
+        stop = stack.enter_context(_signals(selector))
+        service = Service(config, ledger, selector)
+        stack.callback(service.close)
+        service.serve(stop)
+    log.info("stopped")
+    return 0
+
+
+class Service:
+    """The parts and the loop that turns them."""
+
+    def __init__(self, config: Config, ledger: Ledger, selector: selectors.BaseSelector) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._selector = selector
+        self._clock = time.monotonic
+        self._ledger_fault: str | None = None
+        self._ledger_again_at = 0.0
+        self._next_cleaning = self._clock()
+        self._prepare_folders()
+        self.watcher = Watcher(config.folders, known=ledger.known, rescan_s=config.rescan_s, clock=self._clock)
+        if self.watcher.fd is not None:
+            selector.register(self.watcher.fd, selectors.EVENT_READ, _nothing)
+        self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again)
+        self._child_fd: int | None = None
+        self.control = ControlServer(config.state_dir / "control.sock", selector, self._answer)
+
+    def close(self) -> None:
+        """Let go of everything; a running process is killed."""
+        self.control.close()
+        self.worker.close()
+        self.watcher.close()
+
+    def serve(self, stop: Callable[[], bool]) -> None:
+        """The loop. READY is told after the first listing; `stop` tells when to end in order."""
+        interval_s = watchdog_interval_s()
+        next_ping = self._clock()
+        ready = stopping = False
+        while True:
+            self._tick()
+            if not ready:
+                ready = True
+                notify("READY=1")
+                log.info("ready: watching %s", ", ".join(printable(f.input) for f in self._config.folders))
+            if interval_s is not None and self._clock() >= next_ping:
+                notify("WATCHDOG=1", f"STATUS={headline(self._snapshot())}")
+                next_ping = self._clock() + interval_s
+            if stop() and not stopping:
+                stopping = True
+                notify("STOPPING=1")
+                self.worker.stop()
+            if stopping and self.worker.idle:
+                return
+            self._sleep()
+
+    def _tick(self) -> None:
+        """One turn. A fault of the ledger's disk stops all claims until it is gone; nothing is lost meanwhile."""
+        if self._clock() < self._ledger_again_at:
+            return
+        try:
+            found = self.watcher.tick()
+            if found:
+                new = self._ledger.queue(found)
+                self.watcher.queued(found)
+                log.info("queued %d new file%s", len(new), "" if len(new) == 1 else "s")
+            self.worker.tick(missing=self.watcher.missing())
+            if self._clock() >= self._next_cleaning:
+                self._next_cleaning = self._clock() + DAY_S
+                clean_up(self._config, self._ledger)
+        except EnvironmentFault as fault:
+            if self._ledger_fault != str(fault):
+                log.error("work waits: %s; %s", fault, fault.remedy)
+            self._ledger_fault = str(fault)
+            self._ledger_again_at = self._clock() + _LEDGER_FAULT_PAUSE_S
+        else:
+            if self._ledger_fault is not None:
+                log.info("work goes on: the ledger can be written again")
+            self._ledger_fault = None
+        self._listen_to_the_child()
+
+    def _sleep(self) -> None:
+        wait_s = min(_LONGEST_SLEEP_S, max(0.0, self.watcher.next_due() - self._clock()))
+        if self._clock() < self._ledger_again_at:
+            wait_s = _LONGEST_SLEEP_S
+        for key, _ in self._selector.select(wait_s):
+            key.data()
+
+    def _listen_to_the_child(self) -> None:
+        fd = self.worker.running.process.fd if self.worker.running else None
+        if fd != self._child_fd:
+            if self._child_fd is not None:
+                self._selector.unregister(self._child_fd)
+            if fd is not None:
+                self._selector.register(fd, selectors.EVENT_READ, _nothing)
+            self._child_fd = fd
+
+    def _prepare_folders(self) -> None:
+        """Make folders that were never there; one that was, and is not, is a lost mount, and is waited for."""
+        for folder in self._config.folders:
+            for place in (folder.input, folder.output):
+                if not place.is_dir():
+                    if self._ledger.place_seen(place):
+                        log.warning("%s: is not there; is a mount lost?", printable(place))
+                        continue
+                    make_folder(place)
+                    log.info("%s: made", printable(place))
+                self._ledger.see_place(place)
+
+    def _look_again(self, source: Path) -> None:
+        self.watcher.forget(source)
+        self.watcher.rescan_soon()
+
+    def _snapshot(self) -> dict[str, Any]:
+        return snapshot(
+            self._config,
+            self._ledger,
+            running=self.worker.running,
+            waiting={
+                **self.worker.pauses.reasons(),
+                **{place: (reason, "mount it again") for place, reason in self.watcher.missing().items()},
+            },
+            delayed=self.worker.pauses.delayed_jobs(),
+            settling=self.watcher.settling(),
+            fault=self._ledger_fault,
+        )
+
+    def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            match request.get("do"):
+                case "status":
+                    return self._snapshot()
+                case "retry":
+                    jobs = request.get("jobs")
+                    numbers = None if jobs is None else [int(number) for number in jobs]
+                    queued, refused = self._ledger.retry(numbers)
+                    for number in queued:
+                        self.worker.pauses.forget_job(number)
+                    return {"queued": queued, "refused": {str(number): why for number, why in refused.items()}}
+                case _:
+                    return {"error": "no such request", "remedy": "status and retry are known"}
+        except KakudaiError as error:
+            return {"error": str(error), "remedy": error.remedy}
+        except (TypeError, ValueError) as error:
+            return {"error": f"not understood: {error}", "remedy": "give job numbers"}
+
+
+def _nothing() -> None:
+    """What is readable is read in the next turn."""
+
+
+@contextmanager
+def _signals(selector: selectors.BaseSelector) -> Iterator[Callable[[], bool]]:
+    """SIGTERM and SIGINT ask for the end (and wake the loop); yields whether one came. SIGHUP is no death."""
+    asked = False
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        asked = True
+
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        log.warning("SIGHUP: the configuration is read at the start only; restart to use a changed one")
+
+    wake_read, wake_write = socket.socketpair()
+    wake_read.setblocking(False)
+    wake_write.setblocking(False)
+
+    def drain() -> None:
+        wake_read.recv(4096)
+
+    handlers = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: hang_up}
+    with wake_read, wake_write:
+        selector.register(wake_read, selectors.EVENT_READ, drain)
+        before_fd = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+        try:
+            yield lambda: asked
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            signal.set_wakeup_fd(before_fd)
+            selector.unregister(wake_read)

@@ -1,0 +1,99 @@
+"""When a file counts as finished: unchanged for a while on the monotonic clock, and nobody has it open for writing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import signal
+import stat
+from dataclasses import dataclass
+
+from daemon.job import Identity, Job, JobKind, signed
+from daemon.names import source_kind
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A file as it was at one look. `change_ns` is its ctime, which nothing can set back."""
+
+    identity: Identity
+    change_ns: int
+    files: int = 1
+
+
+def look(path: str, kind: JobKind) -> Seen | None:
+    """The file (or folder of frames) as it is now; None when it is gone, of another kind, or not to be seen.
+
+    The last (no permission, a mount that does not answer) is no loss: every rescan looks again.
+    """
+    try:
+        return _look_at_frames(path) if kind == "sequence" else _look_at_file(path)
+    except OSError:
+        return None
+
+
+def _look_at_file(path: str) -> Seen | None:
+    status = os.lstat(path)
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Seen(Identity.of(status), status.st_ctime_ns)
+
+
+def _look_at_frames(path: str) -> Seen | None:
+    frames = [entry.stat(follow_symlinks=False) for entry in frame_entries(path)]
+    if not frames:
+        return None
+    folder = os.lstat(path)
+    return Seen(
+        Identity(
+            signed(folder.st_ino),
+            signed(folder.st_dev),
+            sum(frame.st_size for frame in frames),
+            max(frame.st_mtime_ns for frame in frames),
+        ),
+        max(frame.st_ctime_ns for frame in frames),
+        len(frames),
+    )
+
+
+def frame_entries(path: str) -> list[os.DirEntry[str]]:
+    """The pictures that lie directly in a folder, by name."""
+    with os.scandir(path) as entries:
+        frames = [
+            entry for entry in entries if source_kind(entry.name) == "picture" and entry.is_file(follow_symlinks=False)
+        ]
+    return sorted(frames, key=lambda entry: entry.name)
+
+
+def has_writer(path: str, kind: JobKind) -> bool:
+    """Whether some process is known to have the file (of a sequence: its latest frame) open for writing.
+
+    A read lease is refused with EAGAIN while a writer exists; where leases do not work (another owner's file without
+    CAP_LEASE, network file systems) the answer is False and the waiting time alone decides.
+    """
+    try:
+        if kind == "sequence":
+            path = max(frame_entries(path), key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns).path
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return False  # gone or unreadable: the next look, or the job itself, tells why
+    try:
+        # the lease lasts for microseconds; whoever opens the file for writing meanwhile causes a signal that is
+        # ignored by default, instead of SIGIO, which would end the service
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError as error:
+        return error.errno in (errno.EAGAIN, errno.EWOULDBLOCK)
+    finally:
+        os.close(fd)
+    return False
+
+
+def mount_is_lost(job: Job) -> bool:
+    """Whether a job's source is out of sight because its file system is: no folder, or an empty one on another."""
+    try:
+        return signed(job.folder.stat().st_dev) != job.identity.device and not any(job.folder.iterdir())
+    except OSError:
+        return True

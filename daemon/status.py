@@ -1,0 +1,162 @@
+"""What people look at: the state of the service as data, and as a page of text."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from daemon.config_model import Config
+from daemon.job import Job
+from daemon.ledger import Ledger
+from daemon.running import Running
+from daemon.text import duration, printable
+
+_SHOWN = {"queued": 10, "failed": 20, "delivered": 10, "skipped": 5}
+
+
+def snapshot(
+    config: Config,
+    ledger: Ledger,
+    *,
+    running: Running | None = None,
+    waiting: Mapping[Path, tuple[str, str]] | None = None,
+    delayed: Collection[int] = (),
+    settling: int = 0,
+    fault: str | None = None,
+    service_runs: bool = True,
+) -> dict[str, Any]:
+    """The state as JSON-ready data. Names are escaped; times are seconds since 1970."""
+    waits = [
+        {"folder": printable(folder), "reason": reason, "remedy": remedy}
+        for folder, (reason, remedy) in (waiting or {}).items()
+    ]
+    configured = {folder.input for folder in config.folders}
+    waits += [
+        {
+            "folder": printable(folder),
+            "reason": f"{count} queued, but the folder is not in the configuration",
+            "remedy": f"put it back under folders in {config.path}, or leave it",
+        }
+        for folder, count in ledger.queued_by_folder().items()
+        if folder not in configured
+    ]
+    if fault is not None:
+        waits.insert(0, {"folder": "all", "reason": fault, "remedy": "no work is lost; it goes on by itself"})
+    return {
+        "service": {"runs": service_runs, "pid": os.getpid() if service_runs else None},
+        "config": printable(config.path.absolute()),
+        "state_dir": printable(config.state_dir),
+        "counts": ledger.counts(),
+        "settling": settling,
+        "running": {**_plain(running.job), **running.status()} if running else None,
+        "verifying": [_plain(job) for job in ledger.jobs("verifying", limit=_SHOWN["queued"])],
+        "waiting": waits,
+        "queued": [
+            {**_plain(job), "delayed": job.id in delayed} for job in ledger.jobs("queued", limit=_SHOWN["queued"])
+        ],
+        **{
+            state: [_plain(job) for job in ledger.jobs(state, limit=_SHOWN[state], newest_first=True)]
+            for state in ("failed", "delivered", "skipped")
+        },
+    }
+
+
+def _plain(job: Job) -> dict[str, Any]:
+    return {
+        "job": job.id,
+        "state": job.state,
+        "source": printable(job.source),
+        "output": printable(job.output) if job.output else None,
+        "profile": job.profile,
+        "failures": job.failures,
+        "error": job.error,
+        "reason": printable(job.reason) if job.reason else None,
+        "remedy": printable(job.remedy) if job.remedy else None,
+        "original": job.original,
+        "changed": job.changed,
+    }
+
+
+def headline(state: Mapping[str, Any]) -> str:
+    """One line: what is done now, and how much waits."""
+    counts = state["counts"]
+    running = state["running"]
+    doing = "idle"
+    if running:
+        doing = f"enlarging {Path(running['source']).name}{_percent(running)}"
+    elif state["waiting"]:
+        doing = "waiting"
+    told = [f"{counts[name]} {name}" for name in ("queued", "failed") if counts.get(name)]
+    return ", ".join([doing, *told])
+
+
+def render(state: Mapping[str, Any]) -> str:
+    """The page that `kakudai status` prints."""
+    now = time.time()
+    counts = state["counts"]
+    service = state["service"]
+    lines = [
+        f"Kakudai is running (process {service['pid']})." if service["runs"] else "Kakudai is not running.",
+        "Jobs: " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "none yet") + ".",
+    ]
+    if state["settling"]:
+        lines.append(f"{state['settling']} more seen, not finished yet.")
+    if running := state["running"]:
+        lines += ["", "Now", f"  {running['job']:>5}  {running['source']}", f"         {_progress(running)}"]
+    for wait in state["waiting"]:
+        lines += ["", f"Waiting: {wait['folder']}", f"         {wait['reason']}", f"         → {wait['remedy']}"]
+    if state["queued"]:
+        lines += ["", *_title("Queue", "queued", state)]
+        for job in state["queued"]:
+            lines.append(f"  {job['job']:>5}  {job['source']}")
+            if job["reason"]:
+                again = f"attempt {job['failures']} failed: " if job["failures"] else ""
+                lines.append(f"         {again}{job['reason']}")
+    if state["failed"]:
+        lines += ["", *_title("Failed", "failed", state)]
+        for job in state["failed"]:
+            lines += [
+                f"  {job['job']:>5}  {job['source']}",
+                f"         {job['reason']}",
+                f"         → {job['remedy']}; then: kakudai retry {job['job']}",
+            ]
+    if state["skipped"]:
+        lines += ["", *_title("Skipped", "skipped", state)]
+        for job in state["skipped"]:
+            lines += [f"  {job['job']:>5}  {job['source']}", f"         {job['reason']}"]
+    if state["delivered"]:
+        lines += ["", *_title("Delivered", "delivered", state)]
+        for job in state["delivered"]:
+            ago = duration(now - job["changed"])
+            lines.append(f"  {job['job']:>5}  {job['output']}  ({ago} ago)")
+    return "\n".join(lines)
+
+
+def _title(title: str, name: str, state: Mapping[str, Any]) -> list[str]:
+    total, shown = state["counts"].get(name, 0), len(state[name])
+    return [f"{title} ({total})" if shown == total else f"{title} ({shown} of {total} shown)"]
+
+
+def _percent(running: Mapping[str, Any]) -> str:
+    total = running.get("total")
+    return f" {100 * running['done'] // total}%" if total else ""
+
+
+def _progress(running: Mapping[str, Any]) -> str:
+    parts = []
+    if running.get("stage"):
+        total = f"/{running['total']}" if running["total"] is not None else ""
+        parts.append(f"{running['stage']}: {running['done']}{total} {running['unit']}{_percent(running)}")
+        if running["per_second"]:
+            parts.append(f"{running['per_second']:.3g} {running['unit']}/s")
+        if running["eta_s"] is not None:
+            parts.append(f"{duration(running['eta_s'])} left")
+    else:
+        parts.append("starting")
+    if running.get("source_size"):
+        parts.append(f"{running['source_size']} → {running['output_size']}")
+    parts.append(f"for {duration(running['seconds'])}")
+    return ", ".join(parts)

@@ -1,0 +1,86 @@
+"""One SQLite file and its only connection: opened safely, written in transactions, faults told apart.
+
+WAL with `synchronous=FULL`, opened exclusively: SQLite before 3.51.3 can lose a WAL that two connections checkpoint.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from daemon.ledger_schema import NewerLedgerError, migrate
+from engine.errors import EnvironmentFault, ToolError
+
+_BUSY_S = 5.0
+_PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
+
+
+class Store:
+    """The connection. Raises `EnvironmentFault` (disk full, file locked), `ToolError` (damaged, or too new)."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with self._faults():
+            self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
+            try:
+                for pragma in _PRAGMAS:
+                    self._connection.execute(f"PRAGMA {pragma}").fetchall()
+                migrate(self._connection)
+            except NewerLedgerError as error:
+                self._connection.close()
+                raise ToolError(
+                    f"the ledger was written by a newer Kakudai ({error})",
+                    remedy="install that version again, or start with an empty state_dir",
+                    path=path,
+                ) from error
+            except BaseException:
+                self._connection.close()
+                raise
+
+    def close(self) -> None:
+        """Checkpoint and close."""
+        self._connection.close()
+
+    def rows(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        with self._faults():
+            return self._connection.execute(statement, values).fetchall()
+
+    def execute(self, statement: str, values: tuple[object, ...]) -> int:
+        """Run one statement; returns how many rows it touched."""
+        with self._faults():
+            return self._connection.execute(statement, values).rowcount
+
+    @contextmanager
+    def transaction(self) -> Iterator[Callable[[str, tuple[object, ...]], int]]:
+        """All or nothing; yields `execute`. Do not nest."""
+        with self._faults():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self.execute
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise EnvironmentFault(
+                f"the ledger cannot be used for now: {error}",
+                remedy=f"free space on, or repair, the disk of {self.path.parent}; no work is lost",
+                path=self.path,
+            ) from error
+        except sqlite3.DatabaseError as error:
+            raise ToolError(
+                f"the ledger is damaged: {error}",
+                remedy=f"move {self.path.name}* out of {self.path.parent} and start again: "
+                "what lies in the input folders is queued anew",
+                path=self.path,
+            ) from error

@@ -1,0 +1,33 @@
+"""Names from files and times, made fit for people's eyes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from engine.process import printable as printable_text
+
+
+def printable(name: str | bytes | Path) -> str:
+    """`name` on one line: whatever does not print (line breaks, controls, stray bytes) is written as an escape."""
+    return printable_text(os.fsdecode(name))
+
+
+def duration(seconds: float) -> str:
+    """`45s`, `3m 20s`, `2h 05m`, `3d 4h`."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02d}s"
+    if whole < 86_400:
+        return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+    return f"{whole // 86_400}d {whole % 86_400 // 3600}h"
+
+
+class OneLineFormatter(logging.Formatter):
+    """Log lines with whatever does not print escaped: a file's name cannot forge a line. Tracebacks keep theirs."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  (the library's name)
+        return "\n    ".join(printable_text(line) for line in super().formatMessage(record).split("\n"))

@@ -1,0 +1,260 @@
+"""One job at a time in a child process: claims, starts, hears, delivers, records.
+
+`tick` is called by the service's loop and never blocks for long. Every step first writes the ledger and then forgets
+what led to it, so that a step the disk refused (`EnvironmentFault`) is simply made again at the next tick.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from daemon.child import JobProcess
+from daemon.config_model import Config, Folder
+from daemon.deliver import deliver, finish_original
+from daemon.job import Job
+from daemon.ledger import Ledger
+from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
+from daemon.pauses import Pauses
+from daemon.place import make_folder, remove
+from daemon.request import Request
+from daemon.running import Running
+from daemon.text import printable
+from engine.errors import EnvironmentFault, KakudaiError, OutputError, ProcessingError
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 20.0
+"""Seconds that a job's process has for an orderly end."""
+
+
+class Worker:
+    """Works the ledger's queue. `forget` tells the watcher to look at a source anew."""
+
+    def __init__(
+        self,
+        config: Config,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], float],
+        forget: Callable[[Path], None],
+    ) -> None:
+        self._config = config
+        self._folders: Mapping[Path, Folder] = {folder.input: folder for folder in config.folders}
+        self._ledger = ledger
+        self._clock = clock
+        self._forget = forget
+        self._stop_by: float | None = None
+        self.pauses = Pauses(config.state_dir, clock=clock)
+        self.running: Running | None = None
+
+    @property
+    def idle(self) -> bool:
+        """Whether no process runs."""
+        return self.running is None
+
+    def stop(self) -> None:
+        """Claim nothing more and end the running job in order; it is queued again in its place."""
+        if self._stop_by is None:
+            self._stop_by = self._clock() + STOP_GRACE_S
+            if self.running:
+                self.running.process.terminate()
+
+    def close(self) -> None:
+        """End the running process at once."""
+        if self.running:
+            self.running.process.close()
+            self.running = None
+
+    def tick(self, *, missing: Mapping[Path, str]) -> None:
+        """Go on. `missing` are the watched folders that cannot be listed. Raises `EnvironmentFault` of the ledger."""
+        if self.running:
+            self._attend(self.running)
+        if self.running is None:
+            self._remove_leftovers()
+            self._finish_deliveries()
+            if self._stop_by is None:
+                self._claim(missing)
+
+    # --- the running job ---
+
+    def _attend(self, running: Running) -> None:
+        running.hear()
+        while running.outcome is None and running.plans:
+            self._accept_plan(running, running.plans[0])
+            running.plans.popleft()
+        if running.outcome is None:
+            running.outcome = running.verdict(stopping=self._stop_by is not None)
+        if self._stop_by is not None and self._clock() >= self._stop_by and running.outcome is None:
+            running.outcome = Stopped()
+        if running.outcome is not None and running.ended():
+            self._conclude(running, running.outcome)
+            running.process.close()
+            self.running = None
+
+    def _accept_plan(self, running: Running, plan: dict[str, object]) -> None:
+        """Record where the result goes, then let the process begin. Nothing is written before that."""
+        job, folder = running.job, running.folder
+        place = running.place_for(plan)
+        if isinstance(place, Failed):
+            running.outcome = place
+            return
+        twin = self._ledger.delivered_twin(
+            job, sha256=place.sha256, fingerprint=folder.settings.fingerprint(), wanted=place.wanted
+        )
+        if twin and twin.output and twin.output.exists():
+            running.outcome = Skipped(
+                f"the same content is delivered already as {printable(twin.output.name)} (job {twin.id}); "
+                "remove that to have it made again"
+            )
+            return
+        try:
+            make_folder(place.wanted.parent)
+            make_folder(place.work_dir)
+            remove(place.part)
+        except (EnvironmentFault, OutputError) as error:
+            running.outcome = Failed.from_error(error)
+            return
+        self._ledger.planned(
+            job,
+            sha256=place.sha256,
+            fingerprint=folder.settings.fingerprint(),
+            wanted=place.wanted,
+            part=place.part,
+        )
+        running.wanted = place.wanted
+        running.process.answer(part=str(place.part), work_dir=str(place.work_dir))
+
+    def _conclude(self, running: Running, outcome: Outcome) -> None:
+        job = running.job
+        name = printable(job.source)
+        match outcome:
+            case Done():
+                assert running.wanted is not None
+                self._ledger.verifying(
+                    job,
+                    output=running.wanted,
+                    part_inode=outcome.inode,
+                    part_size=outcome.size,
+                    part_sha256=outcome.sha256,
+                    report=outcome.report,
+                )
+                self.pauses.over(running.folder)
+            case Changed():
+                self._ledger.skip(
+                    job, "the file changed while it was read; it is queued anew once it is finished", superseded=True
+                )
+                self._forget(job.source)
+                log.info("%s: changed while it was read; the result is dropped", name)
+            case Skipped():
+                self._ledger.skip(job, outcome.reason)
+                log.info("%s: skipped: %s", name, outcome.reason)
+            case Stopped():
+                self._ledger.requeue(job, outcome="stopped")
+                log.info("%s: stopped; it goes on after the next start", name)
+            case Failed():
+                self._conclude_failure(job, running.folder, outcome)
+
+    def _conclude_failure(self, job: Job, folder: Folder, failure: Failed) -> None:
+        name = printable(job.source)
+        if failure.source_is_gone(job):
+            self._ledger.skip(job, "the file was removed before it was enlarged", superseded=True)
+            self._forget(job.source)
+            log.info("%s: removed before it was enlarged", name)
+        elif failure.is_fault(job):
+            self._ledger.requeue(job, outcome="paused", reason=failure.reason, remedy=failure.remedy)
+            self._remove_leftovers()  # before free space is measured: its growth ends the pause
+            self._pause(folder, failure.as_fault(folder))
+        elif failure.is_final or job.failures + 1 >= self._config.retry.attempts:
+            self._ledger.fail(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
+            log.error("%s: failed: %s; %s", name, failure.reason, failure.remedy)
+        else:
+            self._ledger.requeue(job, outcome="failed", reason=failure.reason, remedy=failure.remedy)
+            wait_s = self._config.retry.wait_s * 4**job.failures
+            self.pauses.delay(job.id, wait_s)
+            log.warning("%s: attempt %d failed: %s; again in %g s", name, job.failures + 1, failure.reason, wait_s)
+
+    # --- between jobs ---
+
+    def _remove_leftovers(self) -> None:
+        for job in self._ledger.leftover_parts():
+            assert job.part is not None
+            folder = self._folders.get(job.folder)
+            if folder is not None and self.pauses.is_paused(folder):
+                continue
+            try:
+                remove(job.part)
+            except (EnvironmentFault, OutputError) as error:
+                if folder is not None:
+                    self._pause(folder, error)
+                continue
+            self._ledger.forget_part(job)
+
+    def _finish_deliveries(self) -> None:
+        for job in [*self._ledger.jobs("verifying"), *self._ledger.originals_pending()]:
+            folder = self._folders.get(job.folder)
+            if folder is None or self.pauses.is_paused(folder):
+                continue
+            try:
+                if job.state == "verifying":
+                    deliver(job, folder, self._ledger)
+                    remove(self.work_dir(job))
+                else:
+                    finish_original(job, folder, self._ledger)
+            except (EnvironmentFault, OutputError) as error:
+                if error.path == self._ledger.path:
+                    raise
+                self._pause(folder, error)
+            except ProcessingError as error:
+                self._conclude_failure(job, folder, Failed.from_error(error))
+
+    def _claim(self, missing: Mapping[Path, str]) -> None:
+        ready = [
+            folder
+            for folder in self._folders.values()
+            if folder.input not in missing and not self.pauses.is_paused(folder)
+        ]
+        job = self._ledger.next_queued(folders=[folder.input for folder in ready], not_jobs=self.pauses.delayed_jobs())
+        if job is None:
+            return
+        folder = self._folders[job.folder]
+        if job.part is not None:
+            return  # what an earlier attempt left is removed first
+        if not folder.output.is_dir():
+            self._pause(
+                folder,
+                EnvironmentFault(
+                    "the output folder is not there",
+                    remedy="mount or make it; work goes on by itself then",
+                    path=folder.output,
+                ),
+            )
+            return
+        self._ledger.start(job, profile=folder.profile)
+        try:
+            process = JobProcess(
+                Request(job.source, job.kind, job.identity, folder.settings),
+                state_dir=self._config.state_dir,
+                log_path=self.log_path(job),
+            )
+        except (EnvironmentFault, OSError) as error:
+            reason = error.reason if isinstance(error, EnvironmentFault) else str(error)
+            fault = EnvironmentFault(reason, remedy="free space and memory; work goes on by itself then")
+            self._ledger.requeue(job, outcome="paused", reason=fault.reason, remedy=fault.remedy)
+            self._pause(folder, fault)
+            return
+        self.running = Running(job, folder, process, work_dir=self.work_dir(job), clock=self._clock)
+        log.info("enlarging %s (job %d, profile %s)", printable(job.source), job.id, folder.profile)
+
+    def _pause(self, folder: Folder, fault: KakudaiError) -> None:
+        if self.pauses.pause(folder, fault):
+            log.warning("%s: waits: %s; %s", printable(folder.input), fault, fault.remedy)
+
+    def work_dir(self, job: Job) -> Path:
+        """The folder for a job's intermediate files."""
+        return self._config.state_dir / "work" / str(job.id)
+
+    def log_path(self, job: Job) -> Path:
+        """Where the output of a job's process goes."""
+        return self._config.state_dir / "logs" / f"job-{job.id}.log"
