@@ -59,6 +59,7 @@ class Decoder:
                 silence_s=limits.silence_s,
                 subject=source.path,
                 pass_fds=(source.fd, writing),
+                unheard={stream.codec for stream in info.streams} - {info.video.codec},
             )
         except BaseException:
             self._timestamps_pipe.close()

@@ -18,10 +18,10 @@ from engine.completeness import check_decoded, check_packets, check_reach
 from engine.decode import Decoder
 from engine.encode import Video
 from engine.encoders import check_size
-from engine.errors import InputError, ProcessingError
+from engine.errors import ProcessingError
 from engine.files import storing
 from engine.frames_out import write_frames
-from engine.mux import Timing, mux_matroska, timestamp_scale
+from engine.mux import Timing, check_matroska, mux_matroska
 from engine.mux_mp4 import check_mp4, mux_mp4
 from engine.packets import PacketScan, scan_packets
 from engine.planes import PlaneFormat, Planes
@@ -160,20 +160,14 @@ def check_deliverable(
     """Refuse, before anything is spent, what the container or the encoder cannot carry. Raises `KakudaiError`."""
     check_size(output_size, output_format, encoder)
     if container is Container.MP4:
-        check_mp4(info, source)
+        check_mp4(info, source, encoder)
     elif container is Container.MKV:
-        timestamp_scale(info)
-        if strange := [stream.index for stream in info.streams if stream.kind == "data" and info.container == "mkv"]:
-            raise InputError(
-                f"has a data stream ({strange[0]}) that mkvmerge does not carry",
-                remedy="remux it with mkvmerge first",
-                path=source.path,
-            )
+        check_matroska(info, source)
 
 
 def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits) -> PacketScan:
     """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
-    packets = scan_packets(source.fd, video_index=info.video_index, limits=limits, subject=source.path)
+    packets = scan_packets(source.fd, info, limits=limits, subject=source.path)
     check_packets(source, info, packets)
     if info.container == "mkv":
         check_reach(

@@ -17,7 +17,7 @@ from xml.etree import ElementTree as Xml
 from engine import mkvmerge
 from engine.errors import InputError
 from engine.files import write_durably
-from engine.probe import TAG, EpisodeInfo
+from engine.probe import OF_THE_MUXER, TAG, EpisodeInfo
 from engine.segments import Segment
 from engine.settings import Limits, Size
 from engine.source import Source
@@ -72,6 +72,18 @@ def timestamp_scale(info: EpisodeInfo) -> int:
     return int(scale)
 
 
+def check_matroska(info: EpisodeInfo, source: Source) -> None:
+    """Raise `InputError` for an episode that mkvmerge would not carry whole: nothing is left behind silently."""
+    timestamp_scale(info)
+    for stream in info.streams:
+        if stream.codec == "mov_text" or (stream.kind == "data" and info.container == "mkv"):
+            raise InputError(
+                f"has a stream that mkvmerge does not carry: {stream.index} ({stream.kind}, {stream.codec})",
+                remedy="set `container: same` in the profile",
+                path=source.path,
+            )
+
+
 def join_segments(
     segments: Sequence[Segment], *, timing: Timing, output_fd: int, work_dir: Path, limits: Limits, subject: Path
 ) -> list[str]:
@@ -116,10 +128,15 @@ def mux_matroska(
     )
     timing.write(timestamps)
     write_durably(own_tags, mkvmerge.tags_document(*_video_tags(source, info, properties, segments[0], limits)))
-    write_durably(global_tags, mkvmerge.tags_document(mkvmerge.simple_tag(TAG, tag)))
+    foreign = {} if info.container == "mkv" else {n: v for n, v in info.tags.items() if n not in OF_THE_MUXER}
+    document = [mkvmerge.simple_tag(TAG, tag)]
+    document += [mkvmerge.simple_tag(name.upper(), value) for name, value in foreign.items() if name != "title"]
+    write_durably(global_tags, mkvmerge.tags_document(*document))
 
     had_statistics = any("_STATISTICS_TAGS" in name for s in info.streams for name in s.tags)
     arguments = ["--timestamp-scale", str(timestamp_scale(info)), "--global-tags", str(global_tags)]
+    if "title" in foreign:
+        arguments += ["--title", foreign["title"]]
     if not had_statistics:
         arguments.append("--disable-track-statistics-tags")
     arguments += ["--no-video", mkvmerge.descriptor_path(source.fd)]

@@ -9,14 +9,14 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.errors import InputError, ProcessingError
+from engine.errors import InputError, ProcessingError, UsageError
 from engine.ffmpeg import COMMON, EPISODE_FORMATS, MATROSKA, descriptor_url, fenced
 from engine.files import fault_in_message, storing
 from engine.mux import Timing, join_segments
 from engine.probe import TAG, EpisodeInfo, Stream
 from engine.process import run
 from engine.segments import Segment
-from engine.settings import Limits
+from engine.settings import EncoderSettings, Limits
 from engine.source import Source
 
 _AUDIO = frozenset({"aac", "ac3", "eac3", "mp3", "alac", "opus", "flac", "dts", "truehd", "mp2"})
@@ -38,8 +38,17 @@ def mp4_problems(info: EpisodeInfo) -> list[str]:
     return problems
 
 
-def check_mp4(info: EpisodeInfo, source: Source) -> None:
-    """Raise `InputError` for an episode with a stream that an MP4 cannot carry: nothing is left behind silently."""
+def check_mp4(info: EpisodeInfo, source: Source, encoder: EncoderSettings) -> None:
+    """Raise `InputError` for an episode with a stream that an MP4 cannot carry: nothing is left behind silently.
+
+    Raises `UsageError` for an encoder that it cannot carry.
+    """
+    if encoder.name == "ffv1":
+        raise UsageError(
+            "an .mp4 cannot carry FFV1 video",
+            remedy="set `container: mkv` in the profile, or another encoder",
+            path=source.path,
+        )
     if problems := mp4_problems(info):
         raise InputError(
             f"has streams that an .mp4 cannot carry: {', '.join(problems)}",
@@ -67,9 +76,8 @@ def mux_mp4(
 ) -> list[str]:
     """Write the finished episode into `output_fd`; mkvmerge's warnings. `codec_tag`: the video's, if not ffmpeg's own.
 
-    Raises `InputError` (streams that do not fit), `ProcessingError`, `EnvironmentFault` (disk full).
+    `check_mp4` must have passed. Raises `ProcessingError`, `EnvironmentFault` (disk full).
     """
-    check_mp4(info, source)
     joined = work_dir / "video.mkv"
     with storing(joined):
         joined_fd = os.open(joined, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
@@ -126,7 +134,7 @@ def _mp4_command(
         for name, value in fenced(limits, formats=formats).items():
             argv += [f"-{name}", value]
         argv += ["-i", descriptor_url(fd)]
-    argv += ["-c", "copy", "-map_metadata", "1", "-map_chapters", "1"]
+    argv += ["-c", "copy", "-map_metadata", "1", "-map_chapters", "1", "-strict", "experimental"]
     carried = [stream for stream in info.streams if not _rewritten(stream)]
     for position, stream in enumerate(carried):
         is_video = stream.index == info.video_index

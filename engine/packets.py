@@ -7,6 +7,7 @@ from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import ffmpeg
@@ -52,17 +53,20 @@ class PacketScan:
         return max(ends, default=Fraction(0))
 
     def longest_s(self, info: EpisodeInfo) -> Fraction:
-        """The longest packet of a video or audio stream, in seconds (a subtitle's says nothing of damage)."""
+        """The longest packet of a video or audio stream or time from frame to frame, in seconds."""
         lengths = [
             packets.longest * info.streams[index].time_base
             for index, packets in self.streams.items()
             if info.streams[index].kind in {"video", "audio"}
         ]
-        return max(lengths, default=Fraction(0))
+        steps = [after - before for before, after in pairwise(self.timestamps)]
+        return max([*lengths, max(steps, default=0) * info.video.time_base])
 
 
-def scan_packets(fd: int, *, video_index: int, limits: Limits, subject: Path) -> PacketScan:
-    """Read every packet header of an open file with ffprobe.
+def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -> PacketScan:
+    """Read every packet header of an open file, whose headers are `info`, with ffprobe.
+
+    What decoders say while ffprobe looks at the first frames does not count: only the demuxer is asked.
 
     Memory: 8 bytes for each frame. Raises `ProcessingError` where ffprobe hangs or cannot be read.
     """
@@ -72,7 +76,8 @@ def scan_packets(fd: int, *, video_index: int, limits: Limits, subject: Path) ->
     argv += [descriptor_url(fd)]
     scan = PacketScan()
     last = (-1, 0)
-    with Child(argv, silence_s=limits.silence_s, subject=subject, pass_fds=(fd,)) as child:
+    decoders = {stream.codec for stream in info.streams}
+    with Child(argv, silence_s=limits.silence_s, subject=subject, pass_fds=(fd,), unheard=decoders) as child:
         for line in _lines(child):
             fields = dict(part.partition("=")[::2] for part in line.split("|"))
             if "stream_index" not in fields:
@@ -85,7 +90,7 @@ def scan_packets(fd: int, *, video_index: int, limits: Limits, subject: Path) ->
             pts = _ticks(fields.get("pts"))
             if pts is not None:
                 packets.end = max(packets.end, pts + (duration or 0))
-            if index != video_index or "D" in fields.get("flags", ""):
+            if index != info.video_index or "D" in fields.get("flags", ""):
                 continue
             if pts is None:
                 scan.without_timestamp += 1

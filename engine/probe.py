@@ -18,6 +18,9 @@ from engine.source import Source
 TAG = "KAKUDAI"
 """The global tag of what Kakudai made. In an .mp4, which has no free tags, a line `KAKUDAI=…` of the comment."""
 
+OF_THE_MUXER = frozenset({"encoder", "creation_time", "major_brand", "minor_version", "compatible_brands"})
+"""Global tags, in lower case, that tell of the file rather than of the episode."""
+
 _DOLBY_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
 _PROTECTED_TAGS = frozenset({"encv", "enca", "drmi", "drms", "drmt"})
 _HDR_TRANSFERS = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
@@ -198,7 +201,10 @@ def _refuse(raw: Mapping[str, Any], streams: tuple[Stream, ...], source: Source,
             "raise limits.max_pixels in the configuration if this is meant",
         )
     side_data = {str(item.get("side_data_type", "")): item for item in raw.get("side_data_list", [])}
-    if raw.get("codec_tag_string") in _DOLBY_TAGS or any("DOVI" in kind for kind in side_data):
+    if raw.get("codec_tag_string") in OF_THE_MUXER = frozenset({"encoder", "creation_time", "major_brand", "minor_version", "compatible_brands"})
+"""Global tags, in lower case, that tell of the file rather than of the episode."""
+
+_DOLBY_TAGS or any("DOVI" in kind for kind in side_data):
         raise refused("is Dolby Vision, which is not supported", "give an SDR version")
     transfer = str(raw.get("color_transfer", ""))
     if transfer in _HDR_TRANSFERS:
@@ -242,11 +248,13 @@ def _sample_aspect(raw: Mapping[str, Any]) -> Fraction:
 
 
 def _frame_rate(raw: Mapping[str, Any]) -> Fraction:
-    """The nominal frame rate, from what the container says where that is sane (1/10 to 1000 a second)."""
+    """The nominal frame rate; the average where timestamps are so uneven that the nominal one is a mere tick."""
+    rates = []
     for name in ("r_frame_rate", "avg_frame_rate"):
         numerator, _, denominator = str(raw.get(name, "0/0")).partition("/")
-        if int(denominator or 0) > 0:
-            rate = Fraction(int(numerator), int(denominator))
-            if Fraction(1, 10) <= rate <= 1000:
-                return rate
-    return Fraction(24000, 1001)
+        rate = Fraction(int(numerator), int(denominator)) if int(denominator or 0) > 0 else Fraction(0)
+        rates.append(rate if Fraction(1, 10) <= rate <= 1000 else None)
+    nominal, average = rates
+    if average is not None and (nominal is None or nominal > average * 3 / 2):
+        return average.limit_denominator(1001)
+    return nominal or Fraction(24000, 1001)

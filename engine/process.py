@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -59,7 +59,7 @@ class Child:
     """A running child process. Use as a context manager: whatever happens, it is gone afterwards.
 
     Its stderr is drained by a thread; the last lines are kept, and lines that ffmpeg marks `[error]` or `[fatal]` are
-    counted. `silence_s` without a byte from or to the child, while one is waited for, kills it.
+    counted (and the first is kept). `silence_s` without a byte from or to the child, while one is waited for, kills it.
     """
 
     def __init__(
@@ -71,12 +71,14 @@ class Child:
         pass_fds: Sequence[int] = (),
         feed: bool = False,
         writes: bool = False,
+        unheard: Iterable[str] = (),
         folder: Path | None = None,
     ) -> None:
         """`argv[0]` is the bare name of a program; `subject` is the file that errors are about.
 
         `feed` opens a pipe to the child's stdin; `writes` says that it writes files itself, so that a full disk is
-        looked for in its messages; `folder` is its working directory.
+        looked for in its messages; `unheard` are decoders of other streams, whose errors do not count; `folder` is its
+        working directory.
         Raises `ToolError` where the program is missing.
         """
         self.name = argv[0]
@@ -89,6 +91,7 @@ class Child:
         self._last_byte_at = time.monotonic()
         self._hung = False
         self._writes = writes
+        self._unheard = tuple(f"[{codec}" for codec in unheard)
         environment = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
         environment["LC_ALL"] = "C.UTF-8"  # messages are read: they must not be translated
         command = [find_tool(argv[0]), *argv[1:]]
@@ -138,9 +141,11 @@ class Child:
     def add_message(self, line: str) -> None:
         """Keep one line of what the child says (mkvmerge says it on stdout)."""
         text = printable(line.strip())
-        if not text:
+        if text in {"", "[error]", "[warning]"}:
             return
         self._lines.append(text)
+        if text.startswith(self._unheard):
+            return
         if "[error]" in text or "[fatal]" in text or "[panic]" in text:
             self.error_lines += 1
             self.first_error = self.first_error or text

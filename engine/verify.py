@@ -12,18 +12,13 @@ from engine.encode import Video
 from engine.errors import ProcessingError
 from engine.mux import Timing
 from engine.packets import PacketScan, scan_packets, stream_hashes
-from engine.probe import TAG, EpisodeInfo, Stream, read_headers
+from engine.probe import OF_THE_MUXER, TAG, EpisodeInfo, Stream, read_headers
 from engine.settings import Limits
 from engine.source import Source
 
 _MICROSECOND = Fraction(1, 1_000_000)
 _OFFSET_S = Fraction(3, 1000)
 """mkvmerge re-times sound that others muxed by up to 2 ms; one more for rounding."""
-
-_OF_THE_MUXER = frozenset(
-    {"encoder", "creation_time", "major_brand", "minor_version", "compatible_brands", "duration", "comment"}
-)
-"""Tags that tell of the file rather than of the episode. The comment is compared by itself."""
 
 
 def verify_episode(
@@ -45,7 +40,7 @@ def verify_episode(
     """
     wide = replace(limits, max_pixels=max(limits.max_pixels, video.size.pixels))
     found = read_headers(result, limits=wide)
-    scan = scan_packets(result.fd, video_index=found.video_index, limits=wide, subject=result.path)
+    scan = scan_packets(result.fd, found, limits=wide, subject=result.path)
     unproven = _video_problem(found, video) or _time_problem(scan, found, timing)
     unproven = unproven or _stream_problem(info, found, packets, scan) or _chapter_problem(info, found)
     if unproven is None:
@@ -65,7 +60,8 @@ def verify_episode(
 
 
 def _video_problem(found: EpisodeInfo, video: Video) -> str | None:
-    if found.size != video.size or found.sample_aspect != video.sample_aspect:
+    width = video.size.width * max(Fraction(1), 1 / video.sample_aspect)
+    if found.size != video.size or abs(found.sample_aspect - video.sample_aspect) * width > 1:
         return f"frames of {found.size} (SAR {found.sample_aspect}), not {video.size} ({video.sample_aspect})"
     if (found.format.depth, found.format.chroma_shift) != (video.format.depth, video.format.chroma_shift):
         return f"pixel format {found.format.pix_fmt}, not {video.format.pix_fmt}"
@@ -155,7 +151,7 @@ def _tag_differences(where: str, old: Mapping[str, str], new: Mapping[str, str])
     return [
         f"{where}: {name} was {value!r}, is {known.get(name.lower())!r}"
         for name, value in old.items()
-        if name.lower() not in _OF_THE_MUXER | statistics
+        if name.lower() not in OF_THE_MUXER | {"comment", "duration"} | statistics
         and not name.startswith("_STATISTICS")
         and known.get(name.lower()) != value
     ]
