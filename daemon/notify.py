@@ -21,6 +21,11 @@ def notify(*lines: str) -> None:
             return  # the service works without its manager as well
 
 
+def is_managed() -> bool:
+    """Whether somebody wants to be told."""
+    return bool(os.environ.get("NOTIFY_SOCKET"))
+
+
 def watchdog_interval_s() -> float | None:
     """How often systemd wants a sign of life: half of WatchdogSec=; None when it wants none."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):

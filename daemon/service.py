@@ -22,7 +22,7 @@ from daemon.control import ControlServer
 from daemon.housekeeping import clean_up
 from daemon.ledger import Ledger
 from daemon.lock import state_lock
-from daemon.notify import notify, watchdog_interval_s
+from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.place import make_folder
 from daemon.status import headline, snapshot
 from daemon.text import printable
@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 _LONGEST_SLEEP_S = 1.0
 _LEDGER_FAULT_PAUSE_S = 5.0
+_STATUS_S = 5.0
 
 
 def run_service(config: Config) -> int:
@@ -84,8 +85,8 @@ class Service:
 
     def serve(self, stop: Callable[[], bool]) -> None:
         """The loop. READY is told after the first listing; `stop` tells when to end in order."""
-        interval_s = watchdog_interval_s()
-        next_ping = self._clock()
+        watchdog_s = watchdog_interval_s()
+        next_word = self._clock()
         ready = stopping = False
         while True:
             self._tick()
@@ -93,16 +94,23 @@ class Service:
                 ready = True
                 notify("READY=1")
                 log.info("ready: watching %s", ", ".join(printable(f.input) for f in self._config.folders))
-            if interval_s is not None and self._clock() >= next_ping:
-                notify("WATCHDOG=1", f"STATUS={headline(self._snapshot())}")
-                next_ping = self._clock() + interval_s
+            if is_managed() and self._clock() >= next_word:
+                self._report()
+                next_word = self._clock() + min(_STATUS_S, watchdog_s or _STATUS_S)
             if stop() and not stopping:
                 stopping = True
                 notify("STOPPING=1")
                 self.worker.stop()
-            if stopping and self.worker.idle:
+            if self.worker.stopped:
                 return
             self._sleep()
+
+    def _report(self) -> None:
+        """Tell systemd that the loop turns, and what is done."""
+        try:
+            notify("WATCHDOG=1", f"STATUS={headline(self._snapshot())}")
+        except EnvironmentFault as fault:
+            notify("WATCHDOG=1", f"STATUS=waiting: {fault.reason}")
 
     def _tick(self) -> None:
         """One turn. A fault of the ledger's disk stops all claims until it is gone; nothing is lost meanwhile."""

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 20.0
 """Seconds that a job's process has for an orderly end."""
+_LAST_WORDS_S = 5.0
+"""Seconds more, for the ledger's disk; if it refuses so long, the job counts as interrupted at the next start."""
 
 
 class Worker:
@@ -50,9 +52,11 @@ class Worker:
         self.running: Running | None = None
 
     @property
-    def idle(self) -> bool:
-        """Whether no process runs."""
-        return self.running is None
+    def stopped(self) -> bool:
+        """Whether the end that was asked for is reached: no process runs, or its time is over."""
+        if self._stop_by is None:
+            return False
+        return self.running is None or self._clock() > self._stop_by + _LAST_WORDS_S
 
     def stop(self) -> None:
         """Claim nothing more and end the running job in order; it is queued again in its place."""
@@ -162,6 +166,8 @@ class Worker:
             self._ledger.skip(job, "the file was removed before it was enlarged", superseded=True)
             self._forget(job.source)
             log.info("%s: removed before it was enlarged", name)
+        elif self._stop_by is not None and not failure.is_final:
+            self._ledger.requeue(job, outcome="stopped")  # most likely the stop was its cause
         elif failure.is_fault(job):
             self._ledger.requeue(job, outcome="paused", reason=failure.reason, remedy=failure.remedy)
             self._remove_leftovers()  # before free space is measured: its growth ends the pause
