@@ -201,10 +201,7 @@ def _refuse(raw: Mapping[str, Any], streams: tuple[Stream, ...], source: Source,
             "raise limits.max_pixels in the configuration if this is meant",
         )
     side_data = {str(item.get("side_data_type", "")): item for item in raw.get("side_data_list", [])}
-    if raw.get("codec_tag_string") in OF_THE_MUXER = frozenset({"encoder", "creation_time", "major_brand", "minor_version", "compatible_brands"})
-"""Global tags, in lower case, that tell of the file rather than of the episode."""
-
-_DOLBY_TAGS or any("DOVI" in kind for kind in side_data):
+    if raw.get("codec_tag_string") in _DOLBY_TAGS or any("DOVI" in kind for kind in side_data):
         raise refused("is Dolby Vision, which is not supported", "give an SDR version")
     transfer = str(raw.get("color_transfer", ""))
     if transfer in _HDR_TRANSFERS:

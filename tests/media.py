@@ -51,7 +51,7 @@ def video(
     path: Path,
     *,
     frames: int = 24,
-    size: Size = Size(96, 64),
+    size: str = "96x64",
     rate: str = "24000/1001",
     pix_fmt: str = "yuv420p",
     codec: Sequence[str] = ("-c:v", "libx264", "-preset", "ultrafast", "-bf", "2"),
