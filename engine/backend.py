@@ -5,9 +5,12 @@ Import this before Keras: Keras reads its backend from the environment once.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
+import sys
+import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
@@ -39,12 +42,32 @@ def _choose_backend() -> str:
             remedy="install one: pip install 'kakudai[cpu]' (or [gpu], [jax])",
         )
     os.environ["KERAS_BACKEND"] = chosen
-    # TensorFlow greets on stderr from C++; only errors are worth a line in a job's log.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
     return chosen
 
 
+def _import_quietly(name: str) -> None:
+    """Import a backend without the greetings that TensorFlow writes to stderr from C++ whatever its log level.
+
+    They are kept aside, and shown after all when the import fails.
+    """
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as greetings:
+        os.dup2(greetings.fileno(), 2)
+        try:
+            importlib.import_module(name)
+        except BaseException:
+            greetings.seek(0)
+            os.write(stderr, greetings.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 BACKEND = _choose_backend()
+_import_quietly(BACKEND)
 
 
 def gpus() -> list[str]:

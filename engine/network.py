@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import keras
-from keras import layers
+import engine.backend  # noqa: F401  (chooses Keras' backend, so it comes before Keras)
+
+import keras  # isort: skip
+from keras import layers  # isort: skip
 
 LEAKY_SLOPE = 0.1
 """Slope of LeakyReLU for negative inputs (paper, section III-B)."""

@@ -1,0 +1,55 @@
+# make demo: see it work.  make test: prove it.  Both install what they need; neither touches anything outside .venv
+# and .work but the Debian packages named below.
+
+PYTHON ?= python3
+# cpu, gpu or jax: which backend of Keras to install.
+BACKEND ?= cpu
+BIN := .venv/bin
+PACKAGES := ffmpeg mkvtoolnix python3-venv
+PYTEST_FLAGS ?=
+
+.PHONY: help demo test test-all lint install system clean
+
+help:
+	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
+	@echo "make test      lint, types, imports and the fast tests"
+	@echo "make test-all  the same with the slow tests"
+	@echo "make install   the virtual environment in .venv only (BACKEND=cpu, gpu or jax)"
+	@echo "make clean     remove .venv and caches; .work (demo results, training runs) stays"
+
+demo: install
+	@$(BIN)/python -m tests.demo
+
+test: lint
+	$(BIN)/pytest $(PYTEST_FLAGS)
+
+test-all: lint
+	$(BIN)/pytest -m "slow or not slow" $(PYTEST_FLAGS)
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+install: .venv/installed-$(BACKEND)
+
+.venv/installed-$(BACKEND): pyproject.toml | system
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(BACKEND),dev]'
+	touch $@
+
+# Installs the Debian packages when it may; else says the one line to type.
+system:
+	@if command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null && command -v mkvmerge >/dev/null && $(PYTHON) -c 'import ensurepip' 2>/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo"; else as=none; fi; \
+	if [ "$$as" = none ] || ! command -v apt-get >/dev/null; then \
+	  echo "Missing programs. Type: sudo apt-get update && sudo apt-get install -y $(PACKAGES)" >&2; exit 1; \
+	fi; \
+	echo "installing $(PACKAGES)"; \
+	$$as apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

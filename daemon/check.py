@@ -1,0 +1,150 @@
+"""`kakudai check`: what is installed, what is missing, and how to get it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+
+from daemon.config import default_config_path, load_config
+from engine import __version__
+from engine.encoders import ENCODERS
+from engine.errors import KakudaiError, MissingInputError, ToolError
+
+_NOTEWORTHY = ("numpy", "opencv-python-headless", "pyvips", "h5py", "keras")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `state`: ok, missing (needed), or absent (optional)."""
+
+    what: str
+    state: str
+    told: str
+    cure: str = ""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Everything that `kakudai check` understands."""
+    parser.add_argument("--config", type=Path, metavar="FILE", help="also check this configuration and its folders")
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report; returns 0 when nothing needed is missing, else 69 (EX_UNAVAILABLE)."""
+    findings = list(findings_for(arguments.config))
+    if arguments.json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
+    else:
+        for finding in findings:
+            sys.stdout.write(f"{finding.state:8} {finding.what:24} {finding.told}\n")
+            if finding.cure:
+                sys.stdout.write(f"{'':8} {'':24} → {finding.cure}\n")
+    return ToolError.exit_code if any(finding.state == "missing" for finding in findings) else 0
+
+
+def findings_for(config: Path | None) -> Iterator[Finding]:
+    """Every finding, programs first. `config` None: the one that `kakudai run` would use, if there is one."""
+    yield Finding("kakudai", "ok", f"{__version__}, Python {platform.python_version()}")
+    for name in _NOTEWORTHY:
+        yield Finding(name, "ok", metadata.version(name))
+    yield from _programs()
+    yield from _network()
+    yield from _weights()
+    yield from _configuration(config)
+
+
+def _programs() -> Iterator[Finding]:
+    for name, package, pattern in (
+        ("ffmpeg", "ffmpeg", r"ffmpeg version (\S+)"),
+        ("ffprobe", "ffmpeg", r"ffprobe version (\S+)"),
+        ("mkvmerge", "mkvtoolnix", r"mkvmerge v(\S+)"),
+    ):
+        text = _output(name, "-version" if name != "mkvmerge" else "--version")
+        found = re.search(pattern, text)
+        if found is None:
+            yield Finding(name, "missing", "not found", f"apt install {package}")
+        else:
+            yield Finding(name, "ok", found[1])
+    have = set(re.findall(r"^ V\S+ (\S+)", _output("ffmpeg", "-hide_banner", "-encoders"), re.MULTILINE))
+    for name, encoder in ENCODERS.items():
+        if encoder.library in have:
+            yield Finding(f"encoder {name}", "ok", encoder.library)
+        else:
+            cure = f"install an ffmpeg with {encoder.library} to use it"
+            yield Finding(f"encoder {name}", "missing" if name == "x265" else "absent", "not in ffmpeg", cure)
+
+
+def _output(*command: str) -> str:
+    if shutil.which(command[0]) is None:
+        return ""
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60).stdout
+
+
+def _network() -> Iterator[Finding]:
+    try:
+        from engine import backend
+    except ToolError as error:
+        yield Finding("Keras backend", "missing", error.reason, error.remedy)
+        return
+    yield Finding("Keras backend", "ok", f"{backend.BACKEND} {_version_of(backend.BACKEND)}")
+    gpus = backend.gpus()
+    if gpus:
+        yield Finding("GPU", "ok", ", ".join(gpus))
+    else:
+        cure = "for a GPU: an NVIDIA driver and pip install 'kakudai[gpu]'; the CPU works, many times slower"
+        yield Finding("GPU", "absent", "none usable", cure)
+
+
+def _version_of(backend: str) -> str:
+    """`tensorflow-cpu` and `tensorflow` both give the module tensorflow."""
+    for name in (backend, f"{backend}-cpu"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return "(version unknown)"
+
+
+def _weights() -> Iterator[Finding]:
+    from engine import weights
+
+    try:
+        cards = weights.shipped()
+        if not cards:
+            yield Finding("weights", "missing", "models/ is empty", "install Kakudai again, or train: kakudai-train")
+        for path, card in cards.items():
+            weights.load(path)
+            scores = card.facts.get("scores", {}).get(card.network, {})
+            told = f"{card.scale}x, after {card.upsampling}" + (f", {scores['bgr']} dB" if scores else "")
+            yield Finding(f"weights {path.stem}", "ok", told)
+    except KakudaiError as error:
+        yield Finding("weights", "missing", str(error), error.remedy)
+
+
+def _configuration(config: Path | None) -> Iterator[Finding]:
+    try:
+        loaded = load_config(config or default_config_path())
+    except MissingInputError as error:
+        yield Finding("configuration", "missing" if config else "absent", str(error), error.remedy)
+        return
+    except KakudaiError as error:
+        yield Finding("configuration", "missing", str(error), error.remedy)
+        return
+    yield Finding("configuration", "ok", str(loaded.path))
+    for folder in loaded.folders:
+        for name, path in (("input", folder.input), ("output", folder.output)):
+            if path.is_dir():
+                yield Finding(name, "ok", str(path))
+            else:
+                yield Finding(
+                    name, "absent", f"{path} is not there", "it is made, or waited for, when the service runs"
+                )

@@ -1,0 +1,217 @@
+"""`kakudai upscale`: enlarge files here and now, by the same engine as the service, without its ledger."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from daemon.names import is_hidden, source_kind
+from daemon.place import make_folder, part_path, remove, rename_without_replacing
+from daemon.text import duration, printable
+from daemon.upscale_arguments import add_arguments, settings_from
+from engine import image
+from engine.errors import KakudaiError, MissingInputError, NothingToDo, OutputError, UsageError
+from engine.files import flush_folder, storing
+from engine.job import EPISODE_EXTENSIONS, Plan, Progress, ProgressEvent, Report, enlarge, plan
+from engine.sequence import enlarge_sequence, plan_sequence
+from engine.settings import Container, Settings
+from engine.source import Source, open_source
+
+__all__ = ["add_arguments", "run"]
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Enlarge every file; returns 0, or the exit code of the first failure (the other files are still done)."""
+    settings = settings_from(arguments)
+    jobs = list(_jobs(arguments.files, arguments.output, sequence=arguments.sequence))
+    exit_code = 0
+    for job in jobs:
+        try:
+            result = _enlarge(job, _for_output(job, settings), force=arguments.force, quiet=arguments.json)
+        except NothingToDo as nothing:
+            _tell(arguments, {"file": printable(job.path), "state": "skipped", "reason": nothing.reason})
+        except KakudaiError as error:
+            if arguments.verbose:
+                traceback.print_exc()
+            exit_code = exit_code or error.exit_code
+            _tell(
+                arguments,
+                {
+                    "file": printable(job.path),
+                    "state": "failed",
+                    "reason": error.reason,
+                    "remedy": error.remedy,
+                    "exit_code": error.exit_code,
+                },
+            )
+        else:
+            _tell(arguments, result)
+    return exit_code
+
+
+@dataclass(frozen=True)
+class _Job:
+    """One source; its result goes to exactly `output`, or under a name of its own into `folder`."""
+
+    path: Path
+    folder: Path
+    output: Path | None
+    is_sequence: bool
+
+
+def _jobs(files: list[Path], out: Path, *, sequence: bool) -> Iterator[_Job]:
+    """Every job, in the order given; folders are walked, mirrored and sorted."""
+    to_file = len(files) == 1 and not out.is_dir() and (sequence or (out.suffix != "" and not files[0].is_dir()))
+    for path in files:
+        if to_file:
+            yield _Job(path, out.parent, out, sequence)
+        elif sequence or not path.is_dir():
+            yield _Job(path, out, None, sequence)
+        else:
+            found = list(_sources_below(path, leave_out=out.absolute()))
+            if not found:
+                raise MissingInputError("no pictures or episodes in this folder", remedy="check the folder", path=path)
+            for source in found:
+                yield _Job(source, out / source.parent.relative_to(path), None, is_sequence=False)
+
+
+def _sources_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
+    for entry in sorted(folder.iterdir()):
+        if is_hidden(entry.name) or entry.is_symlink() or entry.absolute() == leave_out:
+            continue
+        if entry.is_dir():
+            yield from _sources_below(entry, leave_out=leave_out)
+        elif source_kind(entry.name) is not None:
+            yield entry
+
+
+def _for_output(job: _Job, settings: Settings) -> Settings:
+    """An output named by the user decides the format by its extension."""
+    if job.output is None or job.is_sequence:
+        return settings
+    suffix = job.output.suffix.lower()
+    if job.path.suffix.lower() in image.EXTENSIONS:
+        if suffix not in image.EXTENSIONS:
+            raise UsageError(
+                f"a picture cannot be written as {suffix}",
+                remedy=f"choose one of {', '.join(image.EXTENSIONS)}",
+                path=job.output,
+            )
+        return dataclasses.replace(settings, image_format=image.EXTENSIONS[suffix])
+    containers = {".mkv": Container.MKV, ".mp4": Container.MP4, ".m4v": Container.MP4}
+    if job.path.suffix.lower() in EPISODE_EXTENSIONS and suffix not in containers:
+        raise UsageError(
+            f"an episode cannot be written as {suffix}", remedy="choose .mkv or .mp4, or a folder", path=job.output
+        )
+    return dataclasses.replace(settings, container=containers.get(suffix, settings.container))
+
+
+def _enlarge(job: _Job, settings: Settings, *, force: bool, quiet: bool) -> dict[str, object]:
+    if job.is_sequence:
+        planned = plan_sequence(job.path, settings)
+        return _produce(job, None, planned, settings, force=force, quiet=quiet)
+    with open_source(job.path) as source:
+        planned = plan(source, settings)
+        return _produce(job, source, planned, settings, force=force, quiet=quiet)
+
+
+def _produce(
+    job: _Job, source: Source | None, planned: Plan, settings: Settings, *, force: bool, quiet: bool
+) -> dict[str, object]:
+    """Make the part, then give it its name. The work folder stays after a failure, so that a second try goes on."""
+    output = job.output if job.output is not None else job.folder / planned.output_name
+    if os.path.lexists(output) and not force:
+        raise OutputError("exists already", remedy="add --force to replace it, or choose another -o", path=output)
+    make_folder(output.parent)
+    part = part_path(output.parent, output.name, str(os.getpid()))
+    work_dir = output.parent / f".{output.name[:200]}.work"
+    with storing(work_dir):
+        work_dir.mkdir(exist_ok=True)
+    try:
+        with _bar(printable(job.path.name), quiet=quiet) as progress:
+            if source is None:
+                report = enlarge_sequence(
+                    job.path, part, settings, planned=planned, work_dir=work_dir, progress=progress
+                )
+            else:
+                report = enlarge(source, part, settings, planned=planned, work_dir=work_dir, progress=progress)
+        _put(part, output, force=force)
+    finally:
+        remove(part)
+        with contextlib.suppress(OSError):  # kept when segments are in it
+            work_dir.rmdir()
+    remove(work_dir)
+    return _result(job, output, report)
+
+
+def _put(part: Path, output: Path, *, force: bool) -> None:
+    with storing(output):
+        if force and not part.is_dir():
+            part.replace(output)
+        else:
+            if force:
+                remove(output)
+            try:
+                rename_without_replacing(part, output)
+            except FileExistsError as error:
+                raise OutputError(
+                    "appeared while the file was being enlarged", remedy="move it away or add --force", path=output
+                ) from error
+        flush_folder(output.parent)
+
+
+@contextlib.contextmanager
+def _bar(name: str, *, quiet: bool) -> Iterator[Progress]:
+    """A progress bar that follows the stages of one job; none when quiet or when stderr is no terminal."""
+    with tqdm(desc=name, leave=False, disable=True if quiet else None) as bar:
+
+        def progress(event: ProgressEvent) -> None:
+            bar.set_description_str(f"{name}: {event.stage}", refresh=False)
+            if event.done < bar.n:
+                bar.reset()
+            bar.unit, bar.total = f" {event.unit}", event.total
+            bar.update(event.done - bar.n)
+
+        yield progress
+
+
+def _result(job: _Job, output: Path, report: Report) -> dict[str, object]:
+    return {
+        "file": printable(job.path),
+        "state": "done",
+        "output": printable(output),
+        "kind": report.kind,
+        "frames": report.frames,
+        "source_size": str(report.source_size),
+        "output_size": str(report.output_size),
+        "seconds": round(report.seconds, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "details": report.details,
+    }
+
+
+def _tell(arguments: argparse.Namespace, result: dict[str, object]) -> None:
+    if arguments.json:
+        sys.stdout.write(json.dumps(result) + "\n")
+    elif result["state"] == "done":
+        frames = f", {result['frames']} frames" if result["kind"] != "picture" else ""
+        seconds = float(str(result["seconds"]))
+        sys.stdout.write(
+            f"{result['file']} → {result['output']} ({result['output_size']}{frames}, {duration(seconds)})\n"
+        )
+    elif result["state"] == "skipped":
+        sys.stdout.write(f"{result['file']}: skipped: {result['reason']}\n")
+    else:
+        sys.stderr.write(f"{result['file']}: {result['reason']}\n  remedy: {result['remedy']}\n")
+    sys.stdout.flush()
