@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -40,14 +41,14 @@ FACE = (0.59, 0.50)
 
 CONFIG = """\
 # Written by the demo. `kakudai run --config` with this file goes on where the demo ended.
-state_dir: {folder}/state
+state_dir: {state}
 profiles:
   demo:
     scale: 2
     encoder: {{name: x265, preset: veryfast, crf: 16}}
 folders:
-  - input: {folder}/inbox
-    output: {folder}/outbox
+  - input: {inbox}
+    output: {outbox}
     profile: demo
     settle_s: 2
 """
@@ -219,7 +220,10 @@ def demonstrate() -> None:
     write_picture(sources[0], PICTURE_SIZE)
     write_episode(sources[1], size=EPISODE_SIZE, seconds=SECONDS)
     config = folder / "config.yaml"
-    config.write_text(CONFIG.format(folder=folder), encoding="utf-8")
+    config.write_text(
+        CONFIG.format(**{name: json.dumps(str(folder / name)) for name in ("state", "inbox", "outbox")}),
+        encoding="utf-8",
+    )
     log = folder / "service.log"
     print(f"Starting the service on {_shown(folder / 'inbox')} and {_shown(folder / 'outbox')} …")
     with service(config, log) as process:
