@@ -118,7 +118,9 @@ def save(path: Path, network: Network, arrays: list[NDArray[np.float32]], card: 
             file.create_dataset(name, shape, np.float32, np.asarray(array, np.float32))
     digest = hashlib.sha256(part.read_bytes()).hexdigest()
     card_part = path.with_name(f".{path.stem}.json.part")
-    card_part.write_text(json.dumps({"network": network.name, "sha256": digest, **card}, indent=2) + "\n")
+    card_part.write_text(
+        json.dumps({"network": network.name, "sha256": digest, **card}, indent=2, ensure_ascii=False) + "\n", "utf-8"
+    )
     part.replace(path)
     card_part.replace(path.with_suffix(".json"))
 

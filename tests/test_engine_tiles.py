@@ -1,0 +1,107 @@
+"""Tiles never show (promise 9): tiled output equals whole-frame output, for any size, window and batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engine.network import NETWORKS
+from engine.tiles import tile_grid
+from engine.upscaler import Upscaler
+from engine.weights import Card, Weights, expected_shapes
+
+sizes = st.integers(1, 70)
+
+
+@given(height=sizes, width=sizes, radius=st.integers(0, 9), extra=st.integers(1, 60), scale=st.integers(1, 3))
+def test_every_pixel_is_kept_once_and_with_its_surroundings(
+    height: int, width: int, radius: int, extra: int, scale: int
+) -> None:
+    grid = tile_grid((height, width), largest_window=2 * radius + extra, radius=radius, scale=scale)
+    owners = np.zeros(grid.output_shape, int)
+    for window in grid.windows:
+        owners[window.target] += 1
+        for source, inner, length in zip(window.source, window.inner, (height, width), strict=True):
+            assert 0 <= source.start < source.stop <= length
+            # an inner edge of the window is at least the radius away from what is kept; the image's border need not be
+            assert source.start == 0 or inner.start >= radius * scale
+            assert source.stop == length or inner.stop <= (source.stop - source.start - radius) * scale
+    assert (owners == 1).all()
+
+
+def test_a_window_that_holds_no_pixel_with_its_surroundings_is_refused() -> None:
+    with pytest.raises(ValueError, match="holds no pixel"):
+        tile_grid((100, 100), largest_window=14, radius=7)
+
+
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
+def weights(request: pytest.FixtureRequest) -> Weights:
+    """A network with random weights: large enough that every pixel in the receptive field matters."""
+    network = NETWORKS[request.param]
+    rng = np.random.default_rng(7)
+    arrays = {
+        name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[:3]) if len(shape) == 4 else 100)).astype(np.float32)
+        for name, shape in expected_shapes(network).items()
+    }
+    return Weights(network, arrays, Card(network.name), "")
+
+
+def _levels(plane: NDArray[np.float32]) -> NDArray[np.int64]:
+    return np.rint(plane * 255).astype(np.int64)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    window=st.integers(15, 64),
+    batch=st.integers(1, 5),
+    data=st.data(),
+)
+def test_tiled_output_equals_whole_frame_output(
+    weights: Weights, height: int, width: int, window: int, batch: int, data: st.DataObject
+) -> None:
+    luma = np.random.default_rng(data.draw(st.integers(0, 99))).random((height, width), dtype=np.float32)
+    whole = Upscaler(weights, largest_window=max(height, width, 15))(luma)
+    tiled = Upscaler(weights, largest_window=window, largest_batch=batch)(luma)
+    assert np.abs(tiled - whole).max() <= 1e-5
+    apart = np.abs(_levels(tiled) - _levels(whole))
+    assert apart.max() <= 1
+    assert (apart > 0).sum() <= max(1, apart.size / 10_000)
+
+
+def test_differences_do_not_follow_the_seams(weights: Weights) -> None:
+    luma = np.random.default_rng(1).random((160, 160), dtype=np.float32)
+    whole = Upscaler(weights, largest_window=160)(luma)
+    tiled = Upscaler(weights, largest_window=48)(luma)
+    error = np.abs(tiled.astype(np.float64) - whole)
+    grid = tile_grid((160, 160), largest_window=48, radius=weights.network.radius)
+    seams = sorted({w.target[0].start for w in grid.windows if w.target[0].start})
+    near = np.concatenate([error[seam - 1 : seam + 1].ravel() for seam in seams])
+    # the mean error along the seams is that of any other row, not larger by an order
+    assert near.mean() <= 4 * error.mean() + 1e-9
+
+
+def test_the_bits_of_a_window_do_not_depend_on_its_batch(weights: Weights) -> None:
+    rng = np.random.default_rng(3)
+    upscaler = Upscaler(weights)
+    window = rng.random((32, 32), dtype=np.float32)
+    alone = np.zeros((4, 32, 32), np.float32)
+    alone[1] = window
+    crowded = rng.random((4, 32, 32), dtype=np.float32)
+    crowded[1] = window
+    assert upscaler._forward(alone)[1].tobytes() == upscaler._forward(crowded)[1].tobytes()
+
+
+def test_radius_is_the_reach_of_the_network(weights: Weights) -> None:
+    """One pixel changed: what lies farther than the radius is the same to the bit, the corner at the radius is not."""
+    reach = weights.network.radius
+    luma = np.full((4 * reach, 4 * reach), 0.5, np.float32)
+    changed = luma.copy()
+    changed[2 * reach, 2 * reach] = 1
+    upscaler = Upscaler(weights)
+    rows, columns = np.nonzero(upscaler(luma) != upscaler(changed))
+    assert max(abs(rows - 2 * reach).max(), abs(columns - 2 * reach).max()) == reach
