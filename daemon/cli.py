@@ -11,10 +11,11 @@ import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import NoReturn
 
 from daemon.config_model import Config
 from engine import __version__
-from engine.errors import KakudaiError
+from engine.errors import KakudaiError, UsageError
 
 _EXAMPLES = """\
 examples:
@@ -63,9 +64,16 @@ def _tell(error: KakudaiError, *, verbose: bool) -> None:
     print(f"  → {error.remedy}", file=sys.stderr)
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """As every other error: what, where, how to cure it, and the exit code for usage."""
+        print(f"kakudai: error: {message}\n  → {self.prog} --help shows what is possible", file=sys.stderr)
+        sys.exit(UsageError.exit_code)
+
+
 def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
     """The command line. `upscale` and `check` bring their own arguments, and are loaded only if `words` name them."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="kakudai",
         description="Enlarge anime pictures and episodes with m-SRCNN; everything else in the file stays as it was.",
         epilog=_EXAMPLES,
@@ -148,7 +156,6 @@ def _status(arguments: argparse.Namespace) -> int:
 
 def _retry(arguments: argparse.Namespace) -> int:
     from daemon.asking import retry_jobs
-    from engine.errors import UsageError
 
     if bool(arguments.jobs) == arguments.all:
         raise UsageError(

@@ -47,7 +47,7 @@ class Pauses:
         return before is None or before.reason != str(fault)
 
     def is_paused(self, folder: Folder) -> bool:
-        """Whether the folder's work waits still. Freed space ends a pause early."""
+        """Whether the folder's work waits still. Freed space, or a folder that is back, ends a pause early."""
         pause = self._folders.get(folder.input)
         if pause is None or self._clock() >= pause.until:
             return False
@@ -78,10 +78,8 @@ class Pauses:
 
 
 def _free_bytes(path: Path) -> int:
-    while not path.exists() and path != path.parent:
-        path = path.parent
     try:
         status = os.statvfs(path)
     except OSError:
-        return 0
+        return -_SPACE_WORTH_A_TRY  # not there: less than nothing
     return status.f_bavail * status.f_frsize
