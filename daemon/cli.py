@@ -71,7 +71,7 @@ class _Parser(argparse.ArgumentParser):
         sys.exit(UsageError.exit_code)
 
 
-def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+def build_parser(words: Sequence[str] = ()) -> _Parser:
     """The command line. `upscale` and `check` bring their own arguments, and are loaded only if `words` name them."""
     parser = _Parser(
         prog="kakudai",
@@ -99,13 +99,13 @@ def build_parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _add(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    commands: argparse._SubParsersAction[_Parser],
     name: str,
     command: Callable[[argparse.Namespace], int],
     text: str,
     *,
     config: bool,
-) -> argparse.ArgumentParser:
+) -> _Parser:
     parser = commands.add_parser(name, help=text, description=f"{text[0].upper()}{text[1:]}.")
     parser.add_argument("-v", "--verbose", action="store_true", help="more messages; errors with their traceback")
     if config:
@@ -114,7 +114,7 @@ def _add(
     return parser
 
 
-def _add_foreign(commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, text: str) -> None:
+def _add_foreign(commands: argparse._SubParsersAction[_Parser], name: str, text: str) -> None:
     """A command that lives in its own module, `daemon.<name>`, with `add_arguments` and `run`."""
     module = import_module(f"daemon.{name}")
     parser = commands.add_parser(
