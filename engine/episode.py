@@ -245,7 +245,6 @@ def _mux(
             timing=timing,
             output_fd=output_fd,
             output_size=video.size,
-            sample_aspect=video.sample_aspect,
             work_dir=work_dir,
             tag=tag,
             limits=limits,

@@ -30,11 +30,14 @@ COMMON = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", _LOG_LEVEL)
 
 
 def fenced(limits: Limits, *, formats: str = EPISODE_FORMATS) -> dict[str, str]:
-    """Input options that keep ffmpeg to local files, to `formats`, and to frames within the limit."""
+    """Input options that keep ffmpeg to local files, to `formats`, and to frames near the limit.
+
+    The exact limit is the probe's to hold: it reads the width and height that the header tells.
+    """
     return {
         "protocol_whitelist": "file,pipe",
         "format_whitelist": formats,
-        "max_pixels": str(limits.max_pixels),
+        "max_pixels": str(limits.max_pixels * 9 // 8 + 65_536),  # ffmpeg counts what it allocates, padding included
     }
 
 
@@ -71,6 +74,12 @@ def ffprobe(
 def ffprobe_json(fd: int, *, entries: Sequence[str], limits: Limits, subject: Path) -> dict[str, Any]:
     """What ffprobe reports of an open descriptor. Raises `InputError` where it cannot read it."""
     said, child = ffprobe(fd, entries=["-of", "json", *entries], limits=limits, subject=subject)
+    if "max pixel count" in child.messages:
+        raise InputError(
+            f"its frames are over the limit of {limits.max_pixels} pixels",
+            remedy="raise limits.max_pixels in the configuration if this is meant",
+            path=subject,
+        )
     if child.status != 0:
         raise InputError(
             f"is damaged or not an episode: {last_reason(child)}",

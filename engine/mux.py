@@ -110,7 +110,6 @@ def mux_matroska(
     timing: Timing,
     output_fd: int,
     output_size: Size,
-    sample_aspect: Fraction,
     work_dir: Path,
     tag: str,
     limits: Limits,
@@ -140,7 +139,7 @@ def mux_matroska(
     if not had_statistics:
         arguments.append("--disable-track-statistics-tags")
     arguments += ["--no-video", mkvmerge.descriptor_path(source.fd)]
-    arguments += [*_video_header(properties, output_size, sample_aspect)]
+    arguments += [*_video_header(properties, output_size)]
     arguments += ["--timestamps", f"0:{timestamps}", "--tags", f"0:{own_tags}", *_appended(segments)]
     order = ["1:0" if track is video else f"0:{track['id']}" for track in tracks]
     arguments += ["--track-order", ",".join(order)]
@@ -172,8 +171,11 @@ def _appended(segments: Sequence[Segment]) -> list[str]:
     return words
 
 
-def _video_header(properties: Mapping[str, Any], size: Size, sample_aspect: Fraction) -> list[str]:
-    """mkvmerge's options for the header of the video track, which is track 0 of its file."""
+def _video_header(properties: Mapping[str, Any], size: Size) -> list[str]:
+    """mkvmerge's options for the header of the video track, which is track 0 of its file.
+
+    Display size and colour are in the segments' own headers already.
+    """
     words = []
     for flag, option in _FLAGS.items():
         if flag in properties:
@@ -181,10 +183,6 @@ def _video_header(properties: Mapping[str, Any], size: Size, sample_aspect: Frac
     if name := properties.get("track_name"):
         words += ["--track-name", f"0:{name}"]
     words += ["--language", f"0:{properties.get('language_ietf') or properties.get('language') or 'und'}"]
-    width, height = size.width * sample_aspect, Fraction(size.height)
-    if sample_aspect < 1:
-        width, height = Fraction(size.width), size.height / sample_aspect
-    words += ["--display-dimensions", f"0:{round(width)}x{round(height)}"]
     if crop := properties.get("cropping"):
         before = properties.get("pixel_dimensions", "1x1").split("x")
         factors = [Fraction(size.width, int(before[0])), Fraction(size.height, int(before[1]))] * 2

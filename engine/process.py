@@ -28,6 +28,9 @@ from engine.files import fault_in_message
 KEPT_LINES = 25
 """Last lines of a child's messages that go into the error."""
 
+_ERROR_MARKS = ("[error]", "[fatal]", "[panic]", "corrupt decoded frame", "corrupt input packet")
+"""What makes a line of ffmpeg an error: its level, or a warning that is none."""
+
 _LINE_LENGTH = 500
 _POLL_S = 1.0
 _PACKAGES = {
@@ -146,7 +149,7 @@ class Child:
         self._lines.append(text)
         if text.startswith(self._unheard):
             return
-        if "[error]" in text or "[fatal]" in text or "[panic]" in text:
+        if any(mark in text for mark in _ERROR_MARKS):
             self.error_lines += 1
             self.first_error = self.first_error or text
 

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -138,8 +139,8 @@ def _sha256(path: Path) -> str:
 class SegmentWriter:
     """Encodes enlarged frames into the store's segments in a thread of its own. Use as a context manager.
 
-    While a segment's encoder empties its lookahead, the network works on. The thread starts the encoders' processes
-    and lives as long as they do. `put` and `finish` re-raise what went wrong in it.
+    Never more than one segment's frames are enlarged but not yet on the disk: that is all a crash can cost. The thread
+    starts the encoders' processes and lives as long as they do. `put` and `finish` re-raise what went wrong in it.
     """
 
     def __init__(
@@ -150,8 +151,8 @@ class SegmentWriter:
         self._video = video
         self._settings = settings
         self._silence_s = silence_s
-        self.frames = 0
         self._whole = False
+        self._room = threading.Semaphore(store.frames_each)
         self._channel: Channel[tuple[int, Planes]] = Channel(queue_frames(video.format.frame_bytes(video.size)))
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="encoder")
@@ -159,6 +160,7 @@ class SegmentWriter:
 
     def put(self, index: int, planes: Planes) -> None:
         """Hand over the next frame, which belongs to segment `index`; waits while the encoder is behind."""
+        self._room.acquire()
         try:
             self._channel.put((index, planes))
         except ChannelClosed:
@@ -176,20 +178,19 @@ class SegmentWriter:
     def _run(self) -> None:
         try:
             frames = iter(self._channel)
-            following = next(frames, None)
-            while following is not None:
-                following = self._encode_segment(following, frames)
+            while (first := next(frames, None)) is not None:
+                index, planes = first
+                encoded = self._encode_segment(index, chain([planes], (item[1] for item in frames)))
+                self._store.record(index, encoded)
+                self._room.release(encoded.frames)
         except BaseException as error:  # noqa: BLE001  (re-raised by put or finish)
             self._error = error
         finally:
             self._channel.close()
+            self._room.release(self._store.frames_each)
 
-    def _encode_segment(
-        self, first: tuple[int, Planes], frames: Iterable[tuple[int, Planes]]
-    ) -> tuple[int, Planes] | None:
-        """Encode the segment that `first` begins; the first frame of the next one, None at the end."""
-        index = first[0]
-        following = None
+    def _encode_segment(self, index: int, frames: Iterable[Planes]) -> EncodedSegment:
+        """Encode the frames of one segment: as many as it has, fewer only at the end of the episode."""
         with Encoder(
             self._store.part(index),
             video=self._video,
@@ -197,18 +198,13 @@ class SegmentWriter:
             silence_s=self._silence_s,
             subject=self._subject,
         ) as encoder:
-            encoder.write(first[1])
-            for item in frames:
-                if item[0] != index:
-                    following = item
-                    break
-                encoder.write(item[1])
-            if following is None and not self._whole:
-                raise ChannelClosed  # what came is not a whole segment: never record it
-            encoded = encoder.finish()
-        self.frames += encoded.frames
-        self._store.record(index, encoded)
-        return following
+            count = 0
+            for planes in islice(frames, self._store.frames_each):
+                encoder.write(planes)
+                count += 1
+            if count < self._store.frames_each and not self._whole:
+                raise ChannelClosed  # given up in the middle: never record it
+            return encoder.finish()
 
     def __enter__(self) -> Self:
         return self

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,14 +36,14 @@ Dialogue: 0,0:00:00.80,0:00:01.20,Default,,0,0,0,,second line
 _CHAPTERS = "CHAPTER01=00:00:00.000\nCHAPTER01NAME=Opening\nCHAPTER02=00:00:00.750\nCHAPTER02NAME=Part A\n"
 
 
-def call(*argv: str | Path) -> bytes:
+def call(*argv: object) -> bytes:
     """Run a program that must succeed; its stdout."""
     done = subprocess.run([str(word) for word in argv], capture_output=True, check=False)
     assert done.returncode == 0, f"{argv}\n{done.stdout.decode()}\n{done.stderr.decode()}"
     return done.stdout
 
 
-def ffmpeg(*argv: str | Path) -> bytes:
+def ffmpeg(*argv: object) -> bytes:
     return call("ffmpeg", "-nostdin", "-loglevel", "error", "-y", *argv)
 
 
@@ -156,6 +156,8 @@ def packets(path: Path) -> dict[int, list[tuple[int, int | None]]]:
 
 def stream_hashes(path: Path, kind: str) -> list[str]:
     """SHA-256 over the packets of each stream of a kind: `a`, `s`, `v`."""
+    if not any(stream["codec_type"].startswith(kind) for stream in probe(path)["streams"]):
+        return []
     shown = ffmpeg("-i", path, "-map", f"0:{kind}", "-c", "copy", "-f", "streamhash", "-")
     return [line.rpartition("=")[2] for line in shown.decode().splitlines()]
 
@@ -182,10 +184,11 @@ def enlarge(
     settings: Settings | None = None,
     fail_at: int | None = None,
     seen: list[int] | None = None,
+    meanwhile: Callable[[], None] | None = None,
 ) -> EpisodeReport:
     """Run the recipe with doubling in place of the network. `fail_at`: the frame at which the network dies.
 
-    `seen` collects how many frames the network was given.
+    `seen` collects how many frames the network was given; `meanwhile` is called at the first.
     """
     from engine.encoders import output_format, picture_format
     from engine.probe import probe_episode
@@ -202,6 +205,8 @@ def enlarge(
         def network(planes: Planes) -> Planes:
             if counted[0] == fail_at:
                 raise RuntimeError("the network died")
+            if meanwhile is not None and counted[0] == 0:
+                meanwhile()
             counted[0] += 1
             return doubled(info, leaving, planes)
 
