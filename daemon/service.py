@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 _LONGEST_SLEEP_S = 1.0
 _LEDGER_FAULT_PAUSE_S = 5.0
 _STATUS_S = 5.0
+_LOCK_PATIENCE_S = 2.0
 
 
 def run_service(config: Config) -> int:
@@ -42,7 +43,7 @@ def run_service(config: Config) -> int:
     if not config.folders:
         raise ConfigError(["folders: none is given, so there is nothing to watch"], path=config.path)
     with ExitStack() as stack:
-        stack.enter_context(state_lock(config.state_dir))
+        stack.enter_context(state_lock(config.state_dir, patience_s=_LOCK_PATIENCE_S))
         if orphans := end_orphans(config.state_dir):
             log.warning("ended %d processes that an earlier service left behind", len(orphans))
         ledger = Ledger(config.state_dir / "ledger.db")
