@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import hashlib
 import json
+import logging
 import os
 import signal
 import sys
@@ -76,12 +77,24 @@ class Channel:
             time.sleep(BEAT_S)
 
 
+class _ToTheService(logging.Handler):
+    """Warnings belong into the service's journal as well as into the job's log."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__(logging.WARNING)
+        self._channel = channel
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._channel.send("warning", message=record.getMessage())
+
+
 def main(arguments: list[str]) -> int:
     """Do the job that stands in the first line of stdin. The exit code is 0 whenever the events tell the outcome."""
     _die_with(int(arguments[1]))
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then stops us in order
     channel = Channel(int(arguments[0]))
+    logging.basicConfig(level=logging.WARNING, handlers=[logging.StreamHandler(), _ToTheService(channel)])
     request = Request.from_json(sys.stdin.readline())
     threading.Thread(target=channel.beat, name="beat", daemon=True).start()
     try:

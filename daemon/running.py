@@ -44,6 +44,7 @@ class Running:
         self.process = process
         self.outcome: Outcome | None = None
         self.plans: deque[dict[str, Any]] = deque()
+        self.warnings: deque[str] = deque(maxlen=100)
         self.plan: Mapping[str, Any] = {}
         self.wanted: Path | None = None
         self._work_dir = work_dir
@@ -72,7 +73,10 @@ class Running:
                 self._moved = self._heard
             case "progress":
                 self._note_progress(event)
+            case "warning":
+                self.warnings.append(str(event["message"]))
             case "done":
+                self.warnings.extend(map(str, event["report"]["details"].get("warnings", ())))
                 self.outcome = Done(event["inode"], event["size"], event["sha256"], json.dumps(event["report"]))
             case "changed":
                 self.outcome = Changed()

@@ -7,6 +7,7 @@ what led to it, so that a step the disk refused (`EnvironmentFault`) is simply m
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -48,6 +49,7 @@ class Worker:
         self._clock = clock
         self._forget = forget
         self._stop_by: float | None = None
+        self._told: deque[str] = deque(maxlen=1000)
         self.pauses = Pauses(config.state_dir, clock=clock)
         self.running: Running | None = None
 
@@ -85,6 +87,7 @@ class Worker:
 
     def _attend(self, running: Running) -> None:
         running.hear()
+        self._pass_on_warnings(running)
         while running.outcome is None and running.plans:
             self._accept_plan(running, running.plans[0])
             running.plans.popleft()
@@ -96,6 +99,14 @@ class Worker:
             self._conclude(running, running.outcome)
             running.process.close()
             self.running = None
+
+    def _pass_on_warnings(self, running: Running) -> None:
+        """Into the service's log; what every job says (no GPU, …) only once."""
+        while running.warnings:
+            warning = running.warnings.popleft()
+            if warning not in self._told:
+                self._told.append(warning)
+                log.warning("%s: %s", printable(running.job.source), printable(warning))
 
     def _accept_plan(self, running: Running, plan: dict[str, object]) -> None:
         """Record where the result goes, then let the process begin. Nothing is written before that."""
