@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import logging
 import os
@@ -40,6 +41,8 @@ _CONFIG_HELP = "the configuration (default: /etc/kakudai/config.yaml, else ./con
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name is no error
     words = sys.argv[1:] if arguments is None else list(arguments)
     parsed = build_parser(words).parse_args(words)
     command: Callable[[argparse.Namespace], int] = parsed.command

@@ -47,7 +47,7 @@ def deliver(job: Job, folder: Folder, ledger: Ledger) -> None:
                     job.part.unlink()  # linked, but not yet unlinked, before a death
                 elif folder.taken_name is TakenName.SKIP:
                     remove(job.part)
-                    ledger.skip(job, f"the output holds {printable(output.name)} already (taken_name: skip)")
+                    ledger.skip(job, taken(output))
                     return
                 else:
                     output = free_name(job.wanted, after=1)
@@ -61,6 +61,11 @@ def deliver(job: Job, folder: Folder, ledger: Ledger) -> None:
         flush_folder(output.parent)
     ledger.delivered(job, original="kept" if folder.original is Original.KEEP else "pending")
     log.info("delivered %s as %s", printable(job.source), printable(output))
+
+
+def taken(output: Path) -> str:
+    """Why a file is skipped whose name is taken."""
+    return f"the output holds {printable(output.name)} already (taken_name: skip)"
 
 
 def finish_original(job: Job, folder: Folder, ledger: Ledger) -> None:

@@ -147,6 +147,11 @@ class Ledger:
                 part=os.fsencode(part),
             )
 
+    def outlived(self, job: Job) -> None:
+        """A running job has worked for long: the deaths of the service before are not its fault."""
+        with self._store.transaction():
+            self._move(job, "running", "running", interruptions=0)
+
     def verifying(
         self, job: Job, *, output: Path, part_inode: int, part_size: int, part_sha256: str, report: str
     ) -> None:
@@ -203,7 +208,7 @@ class Ledger:
         """running or verifying → queued. `failed` uses an attempt and goes behind the others; `paused` and `stopped`
         keep the place; `interrupted` goes behind the others and is counted apart.
         """
-        changes: dict[str, object] = {"reason": reason, "remedy": remedy}
+        changes: dict[str, object] = {"reason": reason, "remedy": remedy, "interruptions": 0}
         if outcome == "failed":
             changes["failures"] = job.failures + 1
         if outcome == "interrupted":

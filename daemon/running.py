@@ -43,6 +43,7 @@ class Running:
         self.folder = folder
         self.process = process
         self.outcome: Outcome | None = None
+        self.outlived = False
         self.plans: deque[dict[str, Any]] = deque()
         self.warnings: deque[str] = deque(maxlen=100)
         self.plan: Mapping[str, Any] = {}
@@ -53,6 +54,11 @@ class Running:
         self._ending_since: float | None = None
         self._progress: Mapping[str, Any] | None = None
         self._stage_began: tuple[float, int] = (self._started, 0)
+
+    @property
+    def seconds(self) -> float:
+        """How long it runs."""
+        return self._clock() - self._started
 
     def hear(self) -> None:
         """Take in what the process has said."""
@@ -132,7 +138,7 @@ class Running:
     def status(self) -> dict[str, Any]:
         """For people: how far, how fast, how long still."""
         now = self._clock()
-        status: dict[str, Any] = {"seconds": round(now - self._started, 1), "pid": self.process.pid}
+        status: dict[str, Any] = {"seconds": round(self.seconds, 1), "pid": self.process.pid}
         for key in ("kind", "source_size", "output_size", "frames"):
             status[key] = self.plan.get(key)
         if self._progress:

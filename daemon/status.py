@@ -65,6 +65,10 @@ def snapshot(
 
 
 def _plain(job: Job) -> dict[str, Any]:
+    """`reason` is one line; what a child process said is in `details`, and in the job's log."""
+    first, *others = (job.reason or "").split("\n")
+    reason = printable(first.rstrip(":")) or None
+    details = [printable(line) for line in others]
     return {
         "job": job.id,
         "state": job.state,
@@ -73,7 +77,8 @@ def _plain(job: Job) -> dict[str, Any]:
         "profile": job.profile,
         "failures": job.failures,
         "error": job.error,
-        "reason": printable(job.reason) if job.reason else None,
+        "reason": reason,
+        "details": details,
         "remedy": printable(job.remedy) if job.remedy else None,
         "original": job.original,
         "changed": job.changed,
@@ -118,9 +123,10 @@ def render(state: Mapping[str, Any]) -> str:
     if state["failed"]:
         lines += ["", *_title("Failed", "failed", state)]
         for job in state["failed"]:
+            more = f" (more in {state['state_dir']}/logs/job-{job['job']}.log)" if job["details"] else ""
             lines += [
                 f"  {job['job']:>5}  {job['source']}",
-                f"         {job['reason']}",
+                f"         {job['reason']}{more}",
                 f"         → {job['remedy']}; then: kakudai retry {job['job']}",
             ]
     if state["skipped"]:

@@ -7,13 +7,14 @@ what led to it, so that a step the disk refused (`EnvironmentFault`) is simply m
 from __future__ import annotations
 
 import logging
+import os
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from daemon.child import JobProcess
-from daemon.config_model import Config, Folder
-from daemon.deliver import deliver, finish_original
+from daemon.config_model import Config, Folder, TakenName
+from daemon.deliver import deliver, finish_original, taken
 from daemon.job import Job
 from daemon.ledger import Ledger
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
@@ -28,6 +29,8 @@ log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 20.0
 """Seconds that a job's process has for an orderly end."""
+OUTLIVED_S = 600.0
+"""Seconds of work after which a job is not what makes the service die: earlier deaths are forgotten."""
 _LAST_WORDS_S = 5.0
 """Seconds more, for the ledger's disk; if it refuses so long, the job counts as interrupted at the next start."""
 
@@ -93,6 +96,9 @@ class Worker:
             running.plans.popleft()
         if running.outcome is None:
             running.outcome = running.verdict(stopping=self._stop_by is not None)
+        if not running.outlived and running.seconds > OUTLIVED_S:
+            self._ledger.outlived(running.job)
+            running.outlived = True
         if self._stop_by is not None and self._clock() >= self._stop_by and running.outcome is None:
             running.outcome = Stopped()
         if running.outcome is not None and running.ended():
@@ -123,6 +129,9 @@ class Worker:
                 f"the same content is delivered already as {printable(twin.output.name)} (job {twin.id}); "
                 "remove that to have it made again"
             )
+            return
+        if folder.taken_name is TakenName.SKIP and os.path.lexists(place.wanted):
+            running.outcome = Skipped(taken(place.wanted))
             return
         try:
             make_folder(place.wanted.parent)
