@@ -148,11 +148,11 @@ def test_killed_while_pictures_run_each_arrives_once(tmp_path: Path) -> None:
 
 def test_nothing_of_a_job_outlives_a_killed_service(tmp_path: Path) -> None:
     with ServiceRunner(tmp_path).start() as service:
-        write_episode(service.inbox / "long.mkv", frames=120, size="640x480")
-        eventually(lambda: (service.status()["running"] or {}).get("stage"))
+        write_episode(service.inbox / "long.mkv", frames=400, size="640x480")
+        eventually(lambda: (service.status()["running"] or {}).get("done"))
         child = service.status()["running"]["pid"]
         service.kill()
-        eventually(lambda: not Path(f"/proc/{child}/exe").exists())
+        eventually(lambda: not Path(f"/proc/{child}/exe").exists(), patience_s=1)
 
 
 def test_a_stop_ends_the_job_in_order_and_uses_no_attempt(tmp_path: Path) -> None:

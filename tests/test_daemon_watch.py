@@ -207,6 +207,31 @@ def test_without_events_the_rescan_finds_all(inbox: Path, desk_for: Callable[...
     assert desk.after(6) == ["a/1.png"]
 
 
+def test_without_events_a_file_that_grew_between_the_scans_waits_on(
+    inbox: Path, desk_for: Callable[..., _Desk]
+) -> None:
+    desk = desk_for(polling=True)
+    (inbox / "a.mkv").write_bytes(b"x")
+    desk.after(0)
+    (inbox / "a.mkv").write_bytes(b"xy")
+    assert desk.after(6) == []
+    assert desk.after(6) == ["a.mkv"]
+
+
+def test_a_folder_that_leaves_is_watched_no_more(inbox: Path, tmp_path: Path, desk_for: Callable[..., _Desk]) -> None:
+    (inbox / "a" / "b").mkdir(parents=True)
+    desk = desk_for()
+    desk.after(0)
+
+    def watches() -> int:
+        return Path(f"/proc/self/fdinfo/{desk.watcher.fd}").read_text().count("inotify wd:")
+
+    assert watches() == 3
+    (inbox / "a").rename(tmp_path / "a")
+    desk.after(0)
+    assert watches() == 1
+
+
 def test_lost_events_are_made_up_for_at_once(
     inbox: Path, desk_for: Callable[..., _Desk], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
