@@ -99,7 +99,10 @@ class Ledger:
     # --- transitions ---
 
     def queue(self, found: Iterable[Found]) -> list[Found]:
-        """Queue files that are not known yet, all in one transaction; returns those that were new."""
+        """Queue files that are not known yet, all in one transaction; returns those that were new.
+
+        An earlier failure under the same name is over with that: a better copy took its place.
+        """
         new = []
         with self._store.transaction() as write:
             for file in found:
@@ -122,6 +125,11 @@ class Ledger:
                 )
                 if added:
                     new.append(file)
+                    write(
+                        "UPDATE jobs SET state = 'skipped', superseded = 1, reason = 'a newer file took its place', "
+                        "remedy = NULL WHERE superseded = 0 AND source = ? AND state = 'failed'",
+                        (os.fsencode(file.path),),
+                    )
         return new
 
     def start(self, job: Job, *, profile: str) -> None:

@@ -170,6 +170,18 @@ def test_retry_takes_what_has_ended_and_says_why_not(ledger: Ledger) -> None:
     assert ledger.retry(None) == ([], {})
 
 
+def test_a_better_copy_ends_an_earlier_failure(ledger: Ledger) -> None:
+    ledger.queue([_found("a.png"), _found("b.png")])
+    for _ in range(2):
+        ledger.fail(_started(ledger), error="InputError", reason="damaged", remedy="copy it again")
+    ledger.queue([_found("a.png", size=11)])
+    assert [job.source.name for job in ledger.jobs("failed")] == ["b.png"]
+    (over,) = ledger.jobs("skipped")
+    assert over.reason == "a newer file took its place"
+    ledger.queue([_found("b.png")])
+    assert ledger.counts() == {"failed": 1, "skipped": 1, "queued": 1}
+
+
 def test_leftover_parts_are_named_until_they_are_forgotten(ledger: Ledger) -> None:
     ledger.queue([_found()])
     job = _started(ledger)
