@@ -59,6 +59,23 @@ def check_packets(source: Source, info: EpisodeInfo, packets: PacketScan) -> Non
             )
 
 
+def check_holes(source: Source, info: EpisodeInfo, packets: PacketScan) -> None:
+    """Refuse an MP4 at a constant rate in which a frame is missing between others.
+
+    Its edit list hides the frames before and after what is shown; one that damage moved out of sight leaves a hole.
+    """
+    if info.container != "mp4" or len(packets.durations) != 1 or 0 in packets.durations:
+        return
+    (each,) = packets.durations
+    expected = round((packets.timestamps[-1] - packets.timestamps[0]) / each) + 1
+    if expected != len(packets.timestamps):
+        raise InputError(
+            f"has {len(packets.timestamps)} frames where its constant rate asks for {expected}",
+            remedy="copy or download it again; if it plays to its end, remux it with mkvmerge",
+            path=source.path,
+        )
+
+
 def check_decoded(source: Source, info: EpisodeInfo, packets: PacketScan, timestamps: array[int]) -> None:
     """Refuse a file of which a frame that is to be shown could not be decoded.
 

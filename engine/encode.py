@@ -128,13 +128,18 @@ class Encoder:
         self._file.close()
 
 
+_TRANSFERS = {"bt470m": "gamma22", "bt470bg": "gamma28"}
+_MATRICES = {"gbr": "rgb"}
+"""Names that ffmpeg's options have for what ffprobe calls otherwise."""
+
+
 def color_arguments(colors: ColorTags, format_: PlaneFormat) -> dict[str, str]:
     """ffmpeg's options that write the tags which are known; what the source does not say stays unsaid."""
     tags = {
         "color_range": colors.range or ("pc" if format_.full_range else None),
-        "colorspace": colors.matrix,
+        "colorspace": _MATRICES.get(colors.matrix or "", colors.matrix),
         "color_primaries": colors.primaries,
-        "color_trc": colors.transfer,
+        "color_trc": _TRANSFERS.get(colors.transfer or "", colors.transfer),
         "chroma_sample_location": colors.chroma_location if format_.chroma_shift else None,
     }
     return {name: value for name, value in tags.items() if value is not None}

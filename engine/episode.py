@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.completeness import check_decoded, check_packets, check_reach
+from engine.completeness import check_decoded, check_holes, check_packets, check_reach
 from engine.decode import Decoder
 from engine.encode import Video
 from engine.encoders import check_size
@@ -169,6 +169,7 @@ def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits) -> Pack
     """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
     packets = scan_packets(source.fd, info, limits=limits, subject=source.path)
     check_packets(source, info, packets)
+    check_holes(source, info, packets)
     if info.container == "mkv":
         check_reach(
             source=source,

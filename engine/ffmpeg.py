@@ -86,7 +86,7 @@ def ffprobe_json(fd: int, *, entries: Sequence[str], limits: Limits, subject: Pa
             remedy="give a complete .mkv or .mp4; a damaged one may be repaired by remuxing it with mkvmerge",
             path=subject,
         )
-    found: dict[str, Any] = json.loads(said)
+    found: dict[str, Any] = json.loads(said.decode(errors="replace"))
     return found
 
 

@@ -29,7 +29,7 @@ def identify(fd: int, *, silence_s: float, subject: Path) -> dict[str, Any]:
     """What mkvmerge sees in a file (`mkvmerge --identify`, JSON). Raises `ProcessingError` where it sees nothing."""
     argv = ["mkvmerge", "--identify", "--identification-format", "json", descriptor_path(fd)]
     said, _ = run(argv, silence_s=silence_s, subject=subject, pass_fds=(fd,))
-    found: dict[str, Any] = json.loads(said or b"{}")
+    found: dict[str, Any] = json.loads(said.decode(errors="replace") or "{}")
     if not found.get("container", {}).get("supported"):
         raise ProcessingError(
             f"mkvmerge does not understand it: {'; '.join(found.get('errors', [])) or 'no reason given'}",
@@ -47,7 +47,7 @@ def read_tags(fd: int, *, silence_s: float, subject: Path) -> Xml.Element:
         raise _failed("mkvextract", said.decode(errors="replace"), child.status, subject)
     if not said.strip():
         return Xml.Element("Tags")
-    return Xml.fromstring(said.decode("utf-8-sig"))  # noqa: S314  (written by mkvextract, not by the file's author)
+    return Xml.fromstring(said.decode("utf-8-sig", "replace"))  # noqa: S314  (written by mkvextract, not by the file's author)
 
 
 def tags_document(*tags: Xml.Element) -> bytes:

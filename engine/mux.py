@@ -134,8 +134,6 @@ def mux_matroska(
 
     had_statistics = any("_STATISTICS_TAGS" in name for s in info.streams for name in s.tags)
     arguments = ["--timestamp-scale", str(timestamp_scale(info)), "--global-tags", str(global_tags)]
-    if "title" in foreign:
-        arguments += ["--title", foreign["title"]]
     if not had_statistics:
         arguments.append("--disable-track-statistics-tags")
     arguments += ["--no-video", mkvmerge.descriptor_path(source.fd)]
@@ -158,6 +156,9 @@ def mux_matroska(
         edits += ["--delete", "default-duration"]
     if info.container == "mkv" and properties.get("uid"):
         edits += ["--set", f"track-uid={properties['uid']}"]
+    if "title" in foreign:
+        # not by mkvmerge's --title: an argument that begins with @ is read as a file of options
+        edits += ["--edit", "info", "--set", f"title={foreign['title']}"]
     mkvmerge.edit(output_fd, edits, silence_s=limits.silence_s, subject=source.path)
     return warnings
 

@@ -44,6 +44,8 @@ class PacketScan:
     timestamps: array[int] = field(default_factory=lambda: array("q"))
     without_timestamp: int = 0
     last_duration: int | None = None
+    durations: set[int] = field(default_factory=set)
+    """Durations that shown packets of the video have, two at most."""
     complaints: int = 0
     first_complaint: str = ""
 
@@ -96,6 +98,8 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
                 scan.without_timestamp += 1
                 continue
             scan.timestamps.append(pts)
+            if len(scan.durations) < 2:  # whether there is more than one is all that matters
+                scan.durations.add(duration or 0)
             if pts > last[0]:
                 last = (pts, duration or 0)
         child.finish(check=False)

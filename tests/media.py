@@ -185,10 +185,11 @@ def enlarge(
     fail_at: int | None = None,
     seen: list[int] | None = None,
     meanwhile: Callable[[], None] | None = None,
+    each: Callable[[], None] | None = None,
 ) -> EpisodeReport:
     """Run the recipe with doubling in place of the network. `fail_at`: the frame at which the network dies.
 
-    `seen` collects how many frames the network was given; `meanwhile` is called at the first.
+    `seen` collects how many frames the network was given; `meanwhile` is called at the first, `each` at every one.
     """
     from engine.encoders import output_format, picture_format
     from engine.probe import probe_episode
@@ -207,6 +208,8 @@ def enlarge(
                 raise RuntimeError("the network died")
             if meanwhile is not None and counted[0] == 0:
                 meanwhile()
+            if each is not None:
+                each()
             counted[0] += 1
             return doubled(info, leaving, planes)
 

@@ -167,6 +167,15 @@ def test_tags_are_written_as_the_sources(tmp_path: Path, name: str) -> None:
     assert [*told, stream["chroma_location"]] == ["tv", "smpte170m", "bt470bg", "bt709", "topleft"]
 
 
+@pytest.mark.parametrize("transfer", ["bt470m", "bt470bg", "iec61966-2-1", "bt2020-10"])
+def test_transfers_are_known_by_ffprobes_names(tmp_path: Path, transfer: str) -> None:
+    format_ = form("yuv420p10le")
+    video = clip(format_, colors=ColorTags(transfer=transfer))
+    with Encoder(tmp_path / "a.mkv", video=video, settings=media.FAST, silence_s=20, subject=HERE) as encoder:
+        feed(encoder, format_, Size(96, 64), 2)
+    assert media.probe(tmp_path / "a.mkv")["streams"][0]["color_transfer"] == transfer
+
+
 def test_untagged_stays_untagged(tmp_path: Path) -> None:
     path, format_ = tmp_path / "a.mkv", form("yuv420p10le")
     with Encoder(path, video=clip(format_), settings=media.FAST, silence_s=20, subject=HERE) as encoder:

@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import subprocess
+import sys
+import time
 from array import array
 from collections.abc import Callable, Iterator
 from fractions import Fraction
@@ -227,14 +229,16 @@ def test_a_cover_picture_stays(sources: Path, tmp_path: Path, suffix: str) -> No
 
 
 def test_mp4_to_matroska_keeps_time_within_a_microsecond(sources: Path, tmp_path: Path) -> None:
-    source = tmp_path / "a.mp4"
-    media.ffmpeg("-i", sources / "a.mp4", "-map", "0:v", "-map", "0:a", "-c", "copy", source)
+    source, title = tmp_path / "a.mp4", "@options.json"  # mkvmerge would read such an argument as a file of options
+    media.ffmpeg(
+        *("-i", sources / "a.mp4", "-map", "0:v", "-map", "0:a", "-c", "copy", "-metadata", f"title={title}", source)
+    )
     media.enlarge(source, tmp_path / "part", work_dir=tmp_path / "work")
     before, after = media.packets(source)[0], media.packets(tmp_path / "part")[0]
     base = Fraction(media.probe(tmp_path / "part")["streams"][0]["time_base"])
     for (old, _), (new, _) in zip(before, after, strict=True):
         assert abs(Fraction(old, 24000) - new * base) <= Fraction(1, 1_000_000)
-    assert media.probe(tmp_path / "part")["format"]["tags"]["title"] == "Episode"
+    assert media.probe(tmp_path / "part")["format"]["tags"]["title"] == title
     assert media.probe(tmp_path / "part")["format"]["tags"]["COMMENT"] == "kept"
 
 
@@ -329,6 +333,54 @@ def test_a_restart_repeats_one_segment_and_changes_nothing(sources: Path, tmp_pa
     assert seen[1] == 10
     assert media.frame_hashes(tmp_path / "part") == media.frame_hashes(tmp_path / "whole")
     compare(source, tmp_path / "part")
+
+
+_IN_A_CHILD = """
+import resource, sys, time
+from pathlib import Path
+from tests import media
+source, part, work, wait_s = sys.argv[1:]
+seen = []
+media.enlarge(Path(source), Path(part), work_dir=Path(work), seen=seen, each=lambda: time.sleep(float(wait_s)))
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_process_costs_at_most_one_segment(sources: Path, tmp_path: Path) -> None:
+    source, work, seen = sources / "slow.mkv", tmp_path / "work", list[int]()
+    media.enlarge(source, tmp_path / "whole", work_dir=tmp_path / "other")
+    with subprocess.Popen([sys.executable, "-c", _IN_A_CHILD, source, tmp_path / "part", work, "0.05"]) as child:
+        deadline = time.monotonic() + 60
+        while not (work / "segments" / "segment_00000.json").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        child.kill()
+    (tmp_path / "part").unlink(missing_ok=True)
+    report = media.enlarge(source, tmp_path / "part", work_dir=work, seen=seen)
+    assert report.details["segments_reused"] in {1, 2}
+    assert seen[0] in {10, 30}
+    assert media.frame_hashes(tmp_path / "part") == media.frame_hashes(tmp_path / "whole")
+    compare(source, tmp_path / "part")
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_length(tmp_path: Path) -> None:
+    """Ten times the frames, the same memory: only 8 bytes a frame for each list of timestamps."""
+    used = []
+    for frames in (600, 6000):
+        source = media.video(tmp_path / f"{frames}.mkv", frames=frames, size="192x128")
+        argv = [
+            sys.executable,
+            "-c",
+            _IN_A_CHILD,
+            source,
+            tmp_path / f"{frames}.part",
+            tmp_path / f"{frames}.work",
+            "0",
+        ]
+        used.append(int(media.call(*argv)))
+    assert used[1] - used[0] < 10_000  # kilobytes
 
 
 def test_only_a_damaged_segment_is_made_anew(sources: Path, tmp_path: Path) -> None:
