@@ -196,6 +196,7 @@ def _finish(part: Path, report: Report, channel: Channel) -> None:
     flush_folder(part.parent)
     channel.send(
         "done",
+        output_name=report.output_name,
         inode=content.inode,
         size=content.size,
         sha256=content.sha256,

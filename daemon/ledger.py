@@ -17,6 +17,7 @@ from pathlib import Path
 from daemon.job import Found, Identity, Job
 from daemon.store import Store
 from engine.errors import ProcessingError
+from engine.naming import may_become
 
 LARGEST_INTERRUPTIONS = 10
 """Deaths of the service in a row, without progress, after which a job counts as their cause."""
@@ -82,11 +83,17 @@ class Ledger:
     def delivered_twin(self, job: Job, *, sha256: str, fingerprint: str, wanted: Path) -> Job | None:
         """An earlier delivery of the same content with the same settings under the same name."""
         rows = self._jobs(
-            "WHERE sha256 = ? AND fingerprint = ? AND wanted = ? AND state = 'delivered' AND id <> ? "
-            "ORDER BY id DESC LIMIT 1",
-            (sha256, fingerprint, os.fsencode(wanted), job.id),
+            "WHERE sha256 = ? AND fingerprint = ? AND state = 'delivered' AND id <> ? ORDER BY id DESC",
+            (sha256, fingerprint, job.id),
         )
-        return next(iter(rows), None)
+        return next(
+            (
+                twin
+                for twin in rows
+                if twin.wanted and twin.wanted.parent == wanted.parent and may_become(wanted.name, twin.wanted.name)
+            ),
+            None,
+        )
 
     def originals_pending(self) -> list[Job]:
         """Delivered jobs whose source is still to be moved or deleted."""
@@ -169,6 +176,7 @@ class Ledger:
                 job,
                 "running",
                 "verifying",
+                wanted=os.fsencode(output),
                 output=os.fsencode(output),
                 part_inode=part_inode,
                 part_size=part_size,

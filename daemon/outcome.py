@@ -22,6 +22,7 @@ _FINAL = frozenset(
 class Done:
     """The part is complete and durable. `report` is JSON."""
 
+    output_name: str
     inode: int
     size: int
     sha256: str

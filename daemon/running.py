@@ -83,7 +83,9 @@ class Running:
                 self.warnings.append(str(event["message"]))
             case "done":
                 self.warnings.extend(map(str, event["report"]["details"].get("warnings", ())))
-                self.outcome = Done(event["inode"], event["size"], event["sha256"], json.dumps(event["report"]))
+                self.outcome = Done(
+                    event["output_name"], event["inode"], event["size"], event["sha256"], json.dumps(event["report"])
+                )
             case "changed":
                 self.outcome = Changed()
             case "failed" if event["error"] == "NothingToDo":

@@ -146,6 +146,8 @@ def _produce(
                 )
             else:
                 report = enlarge(source, part, settings, planned=planned, work_dir=work_dir, progress=progress)
+        if job.output is None:
+            output = job.folder / report.output_name
         _put(part, output, force=force)
     finally:
         remove(part)

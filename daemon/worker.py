@@ -158,7 +158,7 @@ class Worker:
                 assert running.wanted is not None
                 self._ledger.verifying(
                     job,
-                    output=running.wanted,
+                    output=running.wanted.with_name(outcome.output_name),
                     part_inode=outcome.inode,
                     part_size=outcome.size,
                     part_sha256=outcome.sha256,

@@ -16,13 +16,13 @@ from engine import __version__, encoders, image
 from engine.color import plane_enlarger
 from engine.errors import InputError
 from engine.models import Model, load_model
-from engine.naming import output_name
+from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
 from engine.probe import EpisodeInfo, probe_episode
 from engine.progress import Progress, ProgressEvent
 from engine.settings import Container, Settings, Size
 from engine.sizing import output_size
-from engine.source import Source
+from engine.source import Source, open_source
 
 __all__ = ["Kind", "Plan", "Progress", "ProgressEvent", "Report", "enlarge", "plan"]
 
@@ -56,6 +56,8 @@ class Report:
     output_size: Size
     seconds: float
     details: dict[str, object]
+    output_name: str
+    """The plan's, with the output's own CRC-32 in it where the template asks for it."""
 
 
 def plan(source: Source, settings: Settings) -> Plan:
@@ -86,6 +88,7 @@ def enlarge(
     Raises any `KakudaiError`.
     """
     started = time.monotonic()
+    check_checksum(source)
     model = load_model(settings, Fraction(planned.output_size.height, planned.source_size.height))
     if planned.kind == "picture":
         progress(ProgressEvent("enlarge", 0, 1, "pictures"))
@@ -100,7 +103,30 @@ def enlarge(
         "weights_sha256": model.weights_sha256,
         "device": model.device,
     }
-    return Report(planned.kind, frames, planned.source_size, planned.output_size, time.monotonic() - started, details)
+    return Report(
+        planned.kind,
+        frames,
+        planned.source_size,
+        planned.output_size,
+        time.monotonic() - started,
+        details,
+        _final_name(source, part, settings, planned),
+    )
+
+
+def _final_name(source: Source, part: Path, settings: Settings, planned: Plan) -> str:
+    if CHECKSUM_FIELD not in settings.name or planned.output_is_folder:
+        return planned.output_name
+    with open_source(part) as finished:
+        checksum = crc32(finished.fd)
+    return output_name(
+        source.path.stem,
+        Path(planned.output_name).suffix,
+        output=planned.output_size,
+        source=planned.source_size,
+        settings=settings,
+        checksum=checksum,
+    )
 
 
 def _plan_picture(source: Source, settings: Settings) -> Plan:

@@ -25,7 +25,7 @@ NETWORKS = ("msrcnn", "srcnn")
 MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
 """Networks, then the classical resamplings, which stand for "network off"."""
 
-NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode"})
+NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode", "crc32"})
 """What a name template may hold in braces; `engine.naming` fills it in."""
 
 _Word = TypeVar("_Word", bound=enum.StrEnum)

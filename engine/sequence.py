@@ -94,4 +94,5 @@ def enlarge_sequence(
         planned.output_size,
         time.monotonic() - started,
         {"weights_sha256": model.weights_sha256, "device": model.device},
+        planned.output_name,
     )

@@ -35,5 +35,5 @@ def test_the_published_picture_comes_out(name: str, tmp_path: Path) -> None:
     assert main([*words, *network, *CASES[name].split()]) == 0
     ours = np.asarray(cv2.imread(str(out)), np.float64)
     theirs = np.asarray(cv2.imread(str(PAPER / "golden" / f"{name}.png")), np.float64)
-    error = np.mean((ours - theirs) ** 2)
+    error = float(np.mean((ours - theirs) ** 2))
     assert 10 * np.log10(255**2 / max(error, 1e-9)) >= 80

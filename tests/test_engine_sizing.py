@@ -1,4 +1,4 @@
-"""Output sizes and names."""
+"""Output sizes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError, NothingToDo
-from engine.naming import output_name
 from engine.settings import Limits, Settings, Size
 from engine.sizing import output_size
 
@@ -67,22 +66,3 @@ def test_a_target_is_never_exceeded_and_one_side_is_reached(width: int, height: 
     assert size.width <= target.width
     assert size.height <= target.height
     assert size.width == target.width or size.height == target.height
-
-
-def named(source_name: str, template: str) -> str:
-    return output_name(
-        source_name, ".mkv", output=Size(1920, 1080), source=Size(640, 480), settings=Settings(name=template)
-    )
-
-
-def test_names_follow_the_template() -> None:
-    assert named("Title - 01", "{name} [{height}p]") == "Title - 01 [1080p].mkv"
-    assert named("a", "{name} {scale}x {width} {model} {mode}") == "a 2.25x 1920 msrcnn enlarge.mkv"
-    assert named("50% {off}", "{name}") == "50% {off}.mkv"
-
-
-@pytest.mark.parametrize("source_name", ["x" * 255, "é" * 127, "拡大" * 42])
-def test_a_name_that_is_too_long_is_shortened_and_leaves_room_for_the_part(source_name: str) -> None:
-    name = named(source_name, "{name} [{height}p]")
-    assert name.endswith(" [1080p].mkv")
-    assert len(f".{name}.0000000000.part".encode()) <= 255
