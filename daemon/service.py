@@ -16,7 +16,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from daemon.child import end_orphans
+from daemon.child import JobProcess, end_orphans
 from daemon.config_model import DAY_S, Config
 from daemon.control import ControlServer
 from daemon.housekeeping import clean_up
@@ -75,7 +75,7 @@ class Service:
         if self.watcher.fd is not None:
             selector.register(self.watcher.fd, selectors.EVENT_READ, _nothing)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again)
-        self._child_fd: int | None = None
+        self._heard: JobProcess | None = None
         self.control = ControlServer(config.state_dir / "control.sock", selector, self._answer)
 
     def close(self) -> None:
@@ -146,13 +146,15 @@ class Service:
             key.data()
 
     def _listen_to_the_child(self) -> None:
-        fd = self.worker.running.process.fd if self.worker.running else None
-        if fd != self._child_fd:
-            if self._child_fd is not None:
-                self._selector.unregister(self._child_fd)
-            if fd is not None:
-                self._selector.register(fd, selectors.EVENT_READ, _nothing)
-            self._child_fd = fd
+        """Wake up when it speaks. Compared as processes: the next one's pipe may have the same number."""
+        process = self.worker.running.process if self.worker.running else None
+        if process is self._heard:
+            return
+        if self._heard is not None:
+            self._selector.unregister(self._heard.fd)
+        if process is not None:
+            self._selector.register(process.fd, selectors.EVENT_READ, _nothing)
+        self._heard = process
 
     def _prepare_folders(self) -> None:
         """Make folders that were never there; one that was, and is not, is a lost mount, and is waited for."""
