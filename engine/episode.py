@@ -128,7 +128,6 @@ def enlarge_episode(
         raise ProcessingError(
             "the source was changed while it was being enlarged", remedy="it is taken up again", path=source.path
         )
-    progress(ProgressEvent("enlarge", frames, frames, "frames"))
     details: dict[str, object] = {
         "tag": tag,
         "encoder": encoder.name,
