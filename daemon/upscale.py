@@ -72,10 +72,10 @@ class _Job:
 
 def _jobs(files: list[Path], out: Path, *, sequence: bool) -> Iterator[_Job]:
     """Every job, in the order given; folders are walked, mirrored and sorted."""
-    to_file = len(files) == 1 and not out.is_dir() and (sequence or (out.suffix != "" and not files[0].is_dir()))
+    to_file = len(files) == 1 and out.suffix != "" and not out.is_dir() and not files[0].is_dir()
     for path in files:
         if to_file:
-            yield _Job(path, out.parent, out, sequence)
+            yield _Job(path, out.parent, out, is_sequence=False)
         elif sequence or not path.is_dir():
             yield _Job(path, out, None, sequence)
         else:
