@@ -19,6 +19,7 @@ from daemon.place import part_path
 STALL_S = 3600.0
 """Seconds without progress, though its process lives, after which a job counts as hung."""
 
+_PLAN = ("kind", "sha256", "output_name", "output_is_folder", "frames", "source_size", "output_size")
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
 
@@ -66,30 +67,45 @@ class Running:
             self._heard = self._clock()
             try:
                 self._take(event)
-            except (KeyError, TypeError):
+            except (KeyError, TypeError, ValueError, AttributeError):
                 self.process.kill()  # nothing that it says can be relied on
                 return
         self.process.trim_log()
 
     def _take(self, event: dict[str, Any]) -> None:
+        """Note one event. Raises KeyError, TypeError or ValueError for one that is not as it should be."""
         match event["event"]:
             case "planned":
-                self.plan = event
-                self.plans.append(event)
+                self.plan = {key: _plain(event[key]) for key in _PLAN}
+                self.plans.append(dict(self.plan))
                 self._moved = self._heard
             case "progress":
-                self._note_progress(event)
+                self._note_progress(
+                    {
+                        "stage": str(event["stage"]),
+                        "done": _whole(event["done"]),
+                        "total": None if event["total"] is None else _whole(event["total"]),
+                        "unit": str(event["unit"]),
+                    }
+                )
             case "warning":
                 self.warnings.append(str(event["message"]))
             case "done":
+                name = str(event["output_name"])
+                if not _is_file_name(name):
+                    raise ValueError(name)
                 self.warnings.extend(map(str, event["report"]["details"].get("warnings", ())))
                 self.outcome = Done(
-                    event["output_name"], event["inode"], event["size"], event["sha256"], json.dumps(event["report"])
+                    name,
+                    _whole(event["inode"]),
+                    _whole(event["size"]),
+                    str(event["sha256"]),
+                    json.dumps(event["report"]),
                 )
             case "changed":
                 self.outcome = Changed()
             case "failed" if event["error"] == "NothingToDo":
-                self.outcome = Skipped(event["reason"])
+                self.outcome = Skipped(str(event["reason"]))
             case "failed":
                 self.outcome = Failed.from_event(event)
 
@@ -132,7 +148,7 @@ class Running:
     def place_for(self, plan: Mapping[str, Any]) -> Place | Failed:
         """Where the planned result goes: the tree below the input is mirrored in the output."""
         name = str(plan["output_name"])
-        if not name or name in (".", "..") or "/" in name or "\0" in name:
+        if not _is_file_name(name):
             return Failed("ProcessingError", f"{name!r} is no file name", "check the profile's name template")
         folder = self.folder.output / self.job.relative.parent
         return Place(str(plan["sha256"]), folder / name, part_path(folder, name, str(self.job.id)), self._work_dir)
@@ -164,6 +180,23 @@ class Running:
         if self._progress is None or event["done"] != self._progress["done"]:
             self._moved = self._heard
         self._progress = event
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
+        raise ValueError(value)
+    return value
+
+
+def _plain(value: object) -> str | int | bool | None:
+    if value is None or isinstance(value, str | int):
+        return value
+    raise TypeError(value)
+
+
+def _is_file_name(name: str) -> bool:
+    """Whether it names a file in a folder, and nothing elsewhere: the process that says it may be taken over."""
+    return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 
 def _death(status: int) -> Failed:

@@ -1,0 +1,144 @@
+"""What a job's process says is not trusted: hostile input may have taken it over."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from daemon.child import JobProcess, end_orphans
+from daemon.config_model import Folder
+from daemon.job import Identity, Job
+from daemon.outcome import Failed
+from daemon.request import Request, settings_from_plain, settings_to_plain
+from daemon.running import Running
+from engine.parse_settings import parse_encoder
+from engine.settings import Container, Denoise, Interpolation, Mode, Settings, Size
+
+SOURCE = Path("/in/a.png")
+
+
+def _running(process: JobProcess) -> Running:
+    identity = Identity(1, 1, 1, 1)
+    empty = dict.fromkeys(
+        ("profile", "wanted", "part", "part_inode", "part_size", "part_sha256", "output", "original", "error")
+        + ("reason", "remedy", "report")
+    )
+    job = Job(7, Path("/in"), SOURCE, "file", identity, False, "running", 0, 0, **empty, created=0, changed=0)
+    folder = Folder(Path("/in"), Path("/out"), "fast", Settings())
+    return Running(job, folder, process, work_dir=Path("/work"), clock=lambda: 0.0)
+
+
+class _Says(JobProcess):
+    """A process of which only the pipe is real."""
+
+    def __init__(self, said: bytes) -> None:
+        self._buffer = bytearray()
+        self.fd, self._end = os.pipe2(os.O_NONBLOCK)
+        os.write(self._end, said)
+        self.killed = False
+
+    def kill(self) -> None:
+        self.killed = True
+
+    def trim_log(self) -> None:
+        pass
+
+    def exit_status(self) -> int | None:
+        return -9 if self.killed else None
+
+    def close(self) -> None:
+        os.close(self.fd)
+        os.close(self._end)
+
+
+DONE = b'{"event": "done", "output_name": "%s", "inode": 1, "size": 1, "sha256": "", "report": {"details": {}}}\n'
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"nonsense\n",
+        b"[1]\n",
+        b"7\n",
+        b"\xff\n",
+        b"{}\n",
+        b'{"event": "progress"}\n',
+        b'{"event": "progress", "stage": 1, "done": "x", "total": null, "unit": ""}\n',
+        b'{"event": "planned"}\n',
+        DONE.replace(b'"inode": 1', b'"inode": [1]') % b"a.png",
+        DONE.replace(b'"inode": 1', b'"inode": 99999999999999999999') % b"a.png",
+        DONE.replace(b'"details": {}', b'"details": 5') % b"a.png",
+        b'{"event": "done"}\n',
+        DONE % b"../../etc/passwd",
+        DONE % b"..",
+        DONE % b"",
+    ],
+)
+def test_a_process_that_talks_nonsense_is_killed_and_its_job_failed(said: bytes) -> None:
+    process = _Says(said)
+    running = _running(process)
+    running.hear()
+    assert process.killed
+    outcome = running.verdict(stopping=False)
+    assert isinstance(outcome, Failed)
+    assert not outcome.is_final
+    process.close()
+
+
+@pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", "..", ".", "", "a\0b"])
+def test_a_planned_name_leads_nowhere_else(name: str) -> None:
+    process = _Says(b"")
+    assert isinstance(_running(process).place_for({"output_name": name, "sha256": ""}), Failed)
+    process.close()
+
+
+def test_half_a_line_waits_for_the_rest() -> None:
+    process = _Says(b'{"event": "be')
+    running = _running(process)
+    running.hear()
+    os.write(process._end, b'at"}\n' + DONE % b"a [2p].png")
+    running.hear()
+    assert running.outcome is not None
+    assert not process.killed
+    process.close()
+
+
+def test_a_process_that_cannot_begin_ends_with_a_failure(tmp_path: Path) -> None:
+    request = Request(tmp_path / "a.png", "file", Identity(1, 1, 1, 1), Settings())
+    process = JobProcess(request, state_dir=tmp_path, log_path=tmp_path / "logs" / "job-1.log")
+    running = _running(process)
+    while running.outcome is None:
+        running.hear()
+        running.outcome = running.outcome or running.verdict(stopping=False)
+    assert isinstance(running.outcome, Failed)
+    assert running.outcome.error == "MissingInputError"
+    process.close()
+
+
+def test_what_a_dead_service_left_is_found_by_its_state_folder(tmp_path: Path) -> None:
+    request = Request(tmp_path / "a.png", "file", Identity(1, 1, 1, 1), Settings())
+    process = JobProcess(request, state_dir=tmp_path, log_path=tmp_path / "job-1.log")
+    assert end_orphans(tmp_path / "another") == []
+    assert end_orphans(tmp_path) == [process.pid]
+    process.close()
+
+
+def test_settings_pass_unchanged() -> None:
+    for settings in (
+        Settings(),
+        Settings(
+            mode=Mode.DOUBLE_ENLARGE,
+            scale=None,
+            target=Size(1920, 1080),
+            weights=Path("/w\udcff.h5"),
+            upsampling=Interpolation.BILINEAR,
+            denoise=Denoise.NONE,
+            encoder=parse_encoder({"name": "x264", "crf": 3}),
+            container=Container.PNG,
+        ),
+    ):
+        assert settings_from_plain(settings_to_plain(settings)) == settings
+        line = Request(SOURCE, "file", Identity(1, 2, 3, 4), settings).to_json()
+        assert Request.from_json(line).settings == settings
