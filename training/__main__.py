@@ -1,128 +1,121 @@
-"""The command `kakudai-train` (also `python -m training`): prepare, fit, evaluate, export.
-
-The weights that are shipped were made by:
-
-    kakudai-train prepare --images PICTURES --out .work/train/bicubic-2x.h5
-    kakudai-train fit --patches .work/train/bicubic-2x.h5 --run .work/train/msrcnn-2x
-    kakudai-train export --run .work/train/msrcnn-2x --images PICTURES --test TEST --out models/msrcnn-2x.h5
-    kakudai-train evaluate --images TEST --weights models/msrcnn-2x.h5
-"""
+"""The command `kakudai-train` (also `python -m training`): prepare, fit, evaluate, export; pack, fit-all."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
+import os
 import sys
-from collections.abc import Sequence
-from fractions import Fraction
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
-from engine.errors import KakudaiError
-from engine.settings import Interpolation, Settings
+from engine.errors import EnvironmentFault, KakudaiError
+from training.arguments import overrides_of, parser
+from training.recipe import read_recipe
+
+# TensorFlow's graph optimizer reports, as errors, rewrites that it then simply leaves out. Read before it is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def main(words: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
-    arguments = _parser().parse_args(words)
+    arguments = parser().parse_args(words)
     try:
-        return int(arguments.run(arguments))
+        return _COMMANDS[arguments.command](arguments)
     except KakudaiError as error:
         print(f"kakudai-train: {error}\n  remedy: {error.remedy}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("kakudai-train: stopped; the same command goes on from the last finished epoch", file=sys.stderr)
+        print("kakudai-train: stopped; fit and fit-all go on from the last finished epoch", file=sys.stderr)
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "kakudai-train", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    prepare = commands.add_parser("prepare", help="a folder of pictures → HDF5 patches")
-    prepare.add_argument("--images", type=Path, required=True, help="folder with the pictures, searched recursively")
-    prepare.add_argument("--out", type=Path, required=True, help="HDF5 file to write")
-    prepare.add_argument("--scale", type=int, default=2, help="how far to reduce (default: 2)")
-    prepare.add_argument("--upsampling", type=Interpolation, default=Interpolation.BICUBIC, help="bilinear or bicubic")
-    prepare.add_argument("--patch-size", type=int, default=64, metavar="PIXELS")
-    prepare.add_argument("--patches-per-picture", type=int, default=40, metavar="N")
-    prepare.add_argument("--seed", type=int, default=0)
-    prepare.set_defaults(run=_prepare)
-
-    fit = commands.add_parser("fit", help="patches → weights; the same command again goes on where it stopped")
-    fit.add_argument("--patches", type=Path, required=True, help="HDF5 file made by prepare")
-    fit.add_argument("--run", type=Path, required=True, dest="folder", help="folder for checkpoints and the log")
-    fit.add_argument("--network", default="msrcnn", help="msrcnn (default) or srcnn")
-    fit.add_argument("--epochs", type=int, default=40)
-    fit.add_argument("--steps-per-epoch", type=int, default=400, metavar="N")
-    fit.add_argument("--batch", type=int, default=16)
-    fit.add_argument("--learning-rate", type=float, default=1e-3)
-    fit.add_argument("--precision", default="mixed_bfloat16", help="mixed_bfloat16 (default) or float32")
-    fit.add_argument("--seed", type=int, default=0)
-    fit.set_defaults(run=_fit)
-
-    evaluate = commands.add_parser("evaluate", help="PSNR of weights beside classical interpolation")
-    evaluate.add_argument("--images", type=Path, required=True, help="folder with the test pictures")
-    evaluate.add_argument("--weights", type=Path, nargs="*", default=[], help="weights files to score")
-    evaluate.add_argument("--scale", type=int, default=2)
-    evaluate.add_argument("--upsampling", type=Interpolation, help="before the network (default: as its card says)")
-    evaluate.set_defaults(run=_evaluate)
-
-    export = commands.add_parser("export", help="the best weights of a run → a weights file and its card")
-    export.add_argument("--run", type=Path, required=True, dest="folder", help="folder of a finished fit")
-    export.add_argument("--images", type=Path, required=True, help="the pictures it was trained on")
-    export.add_argument("--test", type=Path, required=True, help="pictures to score it on")
-    export.add_argument("--out", type=Path, required=True, help="weights file to write (.h5; the card beside it)")
-    export.set_defaults(run=_export)
-    return parser
-
-
 def _prepare(arguments: argparse.Namespace) -> int:
-    from training.prepare import PatchSettings, prepare
+    from training.prepare import prepare
 
-    settings = PatchSettings(
-        scale=arguments.scale,
-        upsampling=arguments.upsampling,
-        patch_size=arguments.patch_size,
-        patches_per_picture=arguments.patches_per_picture,
-        seed=arguments.seed,
-    )
-    counts = prepare(arguments.images, arguments.out, settings)
+    recipe = read_recipe(arguments.recipe, overrides_of(arguments))
+    counts = prepare(arguments.images, arguments.out, recipe, manifest=arguments.manifest)
     print(f"{arguments.out}: {counts['train']} training and {counts['validation']} validation patches")
     return 0
 
 
 def _fit(arguments: argparse.Namespace) -> int:
-    from training.fit import FitSettings, fit
+    from training.fit import fit
+    from training.run_folder import RunFolder
 
-    names = [field.name for field in dataclasses.fields(FitSettings)]
-    settings = FitSettings(**{name: getattr(arguments, name) for name in names})
-    print(f"best weights: {fit(arguments.patches, arguments.folder, settings)}")
-    return 0
+    recipe = read_recipe(arguments.recipe, overrides_of(arguments))
+    done = fit(arguments.patches, arguments.run, recipe, time_limit_s=arguments.time_limit_s)
+    print(f"{'done' if done else 'stopped in time'}; best weights so far: {RunFolder(arguments.run).best}")
+    return 0 if done else EnvironmentFault.exit_code
 
 
 def _evaluate(arguments: argparse.Namespace) -> int:
-    from training.evaluate import evaluate
-    from training.prepare import pictures_below
+    from engine import weights
+    from training.evaluate import evaluate, write_results
+    from training.methods import methods
+    from training.pictures import pictures_below
+    from training.sheet import Sheet
 
-    scale = Fraction(arguments.scale)
-    choices = {method.value: Settings(model=method.value, scale=scale) for method in Interpolation}
-    for path in arguments.weights:
-        choices[path.stem] = Settings(weights=path, scale=scale, upsampling=arguments.upsampling)
-    print("| model | PSNR BGR | PSNR Y |\n|---|---|---|")
-    for name, score in evaluate(pictures_below(arguments.images), choices).items():
-        print(f"| {name} | {score.psnr_bgr:.2f} | {score.psnr_luma:.2f} |")
+    files = [str(path) for path in weights.shipped()] if arguments.weights is None else arguments.weights
+    chosen = methods(files, rounding=arguments.rounding, peers=arguments.peers)
+    sheet = Sheet(most=arguments.crops) if arguments.out else None
+    table = evaluate(
+        pictures_below(arguments.images),
+        chosen,
+        scales=arguments.scales,
+        authors_alignment=arguments.authors_alignment,
+        sheet=sheet,
+    )
+    print(table.markdown())
+    if arguments.out:
+        write_results(arguments.out, table, sheet)
+        print(f"{arguments.out}: table.md, scores.csv, crops.png")
     return 0
 
 
 def _export(arguments: argparse.Namespace) -> int:
     from training.export import export
 
-    card = export(arguments.folder, images=arguments.images, test=arguments.test, out=arguments.out)
-    print(f"{arguments.out}: {card['scores']}")
+    card = export(arguments.run, test=arguments.test, out=arguments.out, force=arguments.force)
+    print(f"{arguments.out}: {card.get('scores', 'not scored: no --test was given')}")
     return 0
 
+
+def _pack(arguments: argparse.Namespace) -> int:
+    from training.fit_all import read_jobs
+    from training.pack import pack
+
+    jobs = read_jobs(arguments.plan, arguments.only)
+    recipes = [job.resolved(arguments.out.parent, overrides_of(arguments)) for job in jobs]
+    counts = pack(arguments.images, arguments.out, recipes, limit_bytes=round(arguments.limit_mb * 1e6))
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, tiles: {counts}")
+    return 0
+
+
+def _fit_all(arguments: argparse.Namespace) -> int:
+    from training.fit_all import fit_all, keep_results, read_jobs, take_up
+
+    jobs = read_jobs(arguments.plan, arguments.only)
+    if arguments.take_up:
+        take_up(arguments.take_up, arguments.runs)
+    overrides = overrides_of(arguments)
+    try:
+        unfinished = fit_all(
+            arguments.pack, arguments.runs, jobs, overrides=overrides, time_limit_s=arguments.time_limit_s
+        )
+    finally:
+        if arguments.results:
+            keep_results(arguments.runs, arguments.results, jobs)
+    print(f"not done yet: {', '.join(unfinished)}" if unfinished else "everything is trained")
+    return EnvironmentFault.exit_code if unfinished else 0
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "prepare": _prepare,
+    "fit": _fit,
+    "evaluate": _evaluate,
+    "export": _export,
+    "pack": _pack,
+    "fit-all": _fit_all,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,147 +1,266 @@
 """`fit`: patches → weights. Interrupted anywhere, it goes on from the last finished epoch with the same result.
 
-What an epoch sees depends only on the seed and the number of the epoch; the learning rate depends only on the number of
-steps done, which the checkpoint holds together with the weights and the moments of Adam.
+What a batch holds depends only on the seed and its number; the learning rate only on the number of batches done; the
+checkpoint holds the weights, the moments of Adam and the averaged weights.
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import math
-from dataclasses import asdict, dataclass
+import time
 from pathlib import Path
 from typing import Any
 
 import h5py
-import keras
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
-from engine.errors import ProcessingError, UsageError
-from engine.network import NETWORKS
+from engine import weights
+from engine.errors import ProcessingError, UsageError, WeightsError
+from engine.network import NETWORKS, Network
+from training.patches import Order, opened, storing_hdf5
+from training.recipe import Loss, Phase, Recipe, Schedule
+from training.run_folder import Line, Progress, RunFolder
 
+import keras  # isort: skip  (after the engine, which chooses its backend)
 
-@dataclass(frozen=True)
-class FitSettings:
-    """The knobs of `fit`."""
-
-    network: str = "msrcnn"
-    epochs: int = 40
-    steps_per_epoch: int = 400
-    batch: int = 16
-    learning_rate: float = 1e-3
-    precision: str = "mixed_bfloat16"
-    """Keras' dtype policy: `float32`, or `mixed_bfloat16`, which is 1.8 times as fast on a CPU with AMX."""
-    seed: int = 0
-
-
-class Patches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of (data, label), each turned by one of the 8 symmetries of the square. Read from HDF5 as needed."""
-
-    def __init__(self, group: h5py.Group, *, batch: int, steps: int, seed: int, epoch: int) -> None:
-        super().__init__(workers=1, use_multiprocessing=False)
-        self._data, self._label = group["data"], group["label"]
-        self._batch, self._steps, self._seed = batch, steps, seed
-        self._epoch = epoch
-
-    def __len__(self) -> int:
-        return self._steps
-
-    def __getitem__(self, step: int) -> tuple[NDArray[Any], NDArray[Any]]:
-        rng = np.random.default_rng((self._seed, self._epoch, step))
-        chosen = np.sort(rng.choice(self._data.shape[0], size=self._batch, replace=False))
-        turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
-        seen, wanted = (
-            np.rot90(np.asarray(patches)[:, 0, :, :: -1 if mirror else 1], turns, axes=(1, 2))[..., None]
-            for patches in (self._data[chosen], self._label[chosen])
-        )
-        return np.ascontiguousarray(seen), np.ascontiguousarray(wanted)
-
-    def on_epoch_end(self) -> None:
-        self._epoch += 1
+VALIDATION_PIXELS = 1 << 21
+"""The validation after each epoch looks at no more than so many, spread evenly over the patches."""
+DIVERGED = 10.0
+"""A validation error so many times the best one ends the run."""
+_EPSILON = 1e-3
 
 
-class _Checkpoint(keras.callbacks.Callback):  # type: ignore[misc]
-    """After each epoch: the state to go on from, a line in the log, and the best weights so far."""
+def fit(patches: Path, run: Path, recipe: Recipe, *, time_limit_s: float | None = None) -> bool:
+    """Train by `recipe` on `patches` in the folder `run`; called again on the same folder it goes on.
 
-    def __init__(self, folder: Path, progress: dict[str, Any]) -> None:
-        super().__init__()
-        self._folder, self._progress = folder, progress
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        figures = {name: float(value) for name, value in (logs or {}).items()}
-        if not all(math.isfinite(value) for value in figures.values()):
-            raise ProcessingError(
-                f"the loss is no longer a number in epoch {epoch + 1}",
-                remedy="go on from the last checkpoint with a smaller --learning-rate",
-                path=self._folder,
-            )
-        if figures["val_loss"] < self._progress.get("best_val_loss", math.inf):
-            self._progress["best_val_loss"] = figures["val_loss"]
-            _replace(self._folder / "best.weights.h5", self.model)
-        _replace(self._folder / f"state-{epoch + 1}.weights.h5", self.model)
-        self._progress["epochs"] = epoch + 1
-        part = self._folder / ".progress.json.part"
-        part.write_text(json.dumps(self._progress))
-        part.replace(self._folder / "progress.json")
-        (self._folder / f"state-{epoch}.weights.h5").unlink(missing_ok=True)
-        with (self._folder / "log.csv").open("a", newline="") as log:
-            csv.writer(log).writerow([epoch + 1, *(f"{figures[name]:.8f}" for name in ("loss", "val_loss"))])
-
-
-def _replace(path: Path, model: keras.Model) -> None:
-    part = path.with_name(f"part-{path.name}")
-    model.save_weights(part)
-    part.replace(path)
-
-
-def fit(patches: Path, run: Path, settings: FitSettings) -> Path:
-    """Train and return the path of the best weights (`best.weights.h5` in `run`, Keras' own layout).
-
-    `run` holds the settings, the log (epoch, loss, validation loss: MSE over luma in 0..1) and the checkpoints. Called
-    again on the same folder it goes on. Raises `UsageError` when the folder belongs to other settings,
-    `ProcessingError` when training diverges.
+    Returns whether all epochs are done; with `time_limit_s` it stops after the last epoch that fits into it. The best
+    weights by validation are `best.h5` in `run`, from the first epoch on. Raises `UsageError` (the folder or the
+    patches belong to another recipe), `InputError` (damaged patches or checkpoint), `ProcessingError` (diverged),
+    `EnvironmentFault` (disk full).
     """
-    run.mkdir(parents=True, exist_ok=True)
-    recipe = run / "settings.json"
-    wanted = json.dumps({**asdict(settings), "patches": str(patches.resolve())}, indent=1)
-    if recipe.exists() and recipe.read_text() != wanted:
+    begun = time.monotonic()
+    with opened(patches) as file:
+        _check(file, patches, recipe)
+        folder = RunFolder(run)
+        attributes = {
+            **{name: _plain(value) for name, value in file.attrs.items()},
+            "counts": {name: int(file[name]["data"].shape[0]) for name in ("train", "validation")},
+        }
+        progress = folder.begin(recipe, patches, attributes)
+        training = _Training(recipe, folder, file, progress)
+        while progress.epochs < recipe.fit.epochs:
+            epoch_begun = time.monotonic()
+            training.epoch()
+            now = time.monotonic()
+            if time_limit_s is not None and now + (now - epoch_begun) > begun + time_limit_s:
+                break
+    return progress.epochs >= recipe.fit.epochs
+
+
+def learning_rate(recipe: Recipe, step: int, steps: int) -> float:
+    """The rate of batch `step` (from 0) of `steps`: up in a line over the warm-up, then constant or down a cosine."""
+    warm_up, rate = recipe.fit.warm_up_steps, recipe.learning_rate
+    if step < warm_up:
+        return rate * (step + 1) / warm_up
+    if recipe.fit.schedule is Schedule.CONSTANT:
+        return rate
+    return rate * 0.5 * (1 + math.cos(math.pi * (step - warm_up) / max(1, steps - warm_up)))
+
+
+class _Training:
+    """The model and everything around it, an epoch at a time."""
+
+    def __init__(self, recipe: Recipe, folder: RunFolder, file: h5py.File, progress: Progress) -> None:
+        self._recipe, self._folder, self._progress = recipe, folder, progress
+        self._network = NETWORKS[recipe.network]
+        self._order = Order(file["train"], batch=recipe.fit.batch, seed=recipe.fit.seed)
+        self._steps = recipe.fit.steps_per_epoch or self._order.batches_in_pass
+        self._held_out = _held_out(file["validation"])
+        self._lines = folder.log()[: progress.epochs]
+        self._model = _build(recipe, self._network)
+        self._validated = self._network.build()
+        self._average = self._model.get_weights()
+        self._phase: Phase | None = None
+        self._optimizer = keras.optimizers.Adam(global_clipnorm=recipe.fit.clip_norm or None)
+        self._compile()
+        if progress.epochs:
+            self._average = folder.restore(self._model, progress)
+
+    def _compile(self) -> None:
+        """Compile for the phase that the next epoch belongs to; the optimizer keeps its moments."""
+        phase = _phase_of(self._recipe, self._progress.epochs)
+        if phase is not self._phase:
+            self._model.compile(self._optimizer, loss=_LOSSES[phase.loss])
+            self._phase = phase
+
+    def epoch(self) -> None:
+        """One epoch, validated and kept. Raises `ProcessingError` when it went wrong; the last state stays."""
+        begun = time.monotonic()
+        self._compile()
+        epoch = self._progress.epochs
+        total = 0.0
+        bar = tqdm(range(self._steps), desc=f"epoch {epoch + 1}/{self._recipe.fit.epochs}", unit="batch", disable=None)
+        for index in bar:
+            step = epoch * self._steps + index
+            self._optimizer.learning_rate = learning_rate(self._recipe, step, self._recipe.fit.epochs * self._steps)
+            loss = float(self._model.train_on_batch(*self._batch(step)))
+            if not math.isfinite(loss):
+                raise self._diverged(f"the loss is {loss} at batch {index + 1} of epoch {epoch + 1}")
+            total += loss
+        mse = self._validate()
+        best = self._progress.best_validation_mse
+        if not math.isfinite(mse) or (best is not None and mse > DIVERGED * best):
+            raise self._diverged(f"the validation error rose to {mse:.3g} in epoch {epoch + 1} (best: {best:.3g})")
+        self._progress.epochs = epoch + 1
+        self._progress.seconds += time.monotonic() - begun
+        line = self._line(total / self._steps, mse)
+        self._lines.append(line)
+        if best is None or mse < best:
+            self._progress.best_validation_mse, self._progress.best_epoch = mse, epoch + 1
+            self._keep_best(line)
+        self._folder.save(self._model, self._average, self._progress, self._lines)
+        tqdm.write(
+            f"epoch {line.epoch}/{self._recipe.fit.epochs}: {line.loss_kind} {line.loss:.3e}, validation PSNR "
+            f"{line.validation_psnr:.3f} dB (interpolation alone {line.interpolation_psnr:.3f}), {line.seconds:.0f} s"
+        )
+
+    def _batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(batch, size, size, 1) twice, turned and mirrored if the recipe says so."""
+        turns, mirror = 0, False
+        if self._recipe.fit.symmetries:
+            rng = np.random.default_rng((self._recipe.fit.seed, 1, step))
+            turns, mirror = int(rng.integers(4)), bool(rng.integers(2))
+        data, label = (
+            np.ascontiguousarray(np.rot90(each[:, 0, :, :: -1 if mirror else 1], turns, axes=(1, 2)))[..., None]
+            for each in self._order.batch(step)
+        )
+        return data, label
+
+    def _validate(self) -> float:
+        """Mean squared error of the averaged weights, computed in float32, over the validation patches."""
+        keep = self._recipe.fit.average if self._progress.epochs else 0.0
+        self._average = [
+            np.asarray(keep * old + (1 - keep) * new, np.float32)
+            for old, new in zip(self._average, self._model.get_weights(), strict=True)
+        ]
+        self._validated.set_weights(self._average)
+        seen, wanted = self._held_out
+        # Batches of one size, so that one function is compiled; what is left over is left out.
+        size = min(len(seen), max(1, (1 << 18) // seen[0].size))
+        errors = []
+        for first in range(0, len(seen) - size + 1, size):
+            out = np.asarray(self._validated.predict_on_batch(seen[first : first + size]))[..., :1]
+            errors.append(float(np.mean(np.square(out - wanted[first : first + size], dtype=np.float64))))
+        return float(np.mean(errors))
+
+    def _keep_best(self, line: Line) -> None:
+        recipe = self._recipe
+        card = {
+            "scale": recipe.scale,
+            "upsampling": recipe.upsampling.value,
+            "validation": {"epoch": line.epoch, "psnr": round(line.validation_psnr, 3)},
+        }
+        with storing_hdf5(self._folder.best):
+            weights.save(self._folder.best, self._network, self._average, card)
+
+    def _line(self, loss: float, mse: float) -> Line:
+        assert self._phase is not None
+        seen, wanted = self._held_out
+        identity = float(np.mean(np.square(seen - wanted, dtype=np.float64)))
+        return Line(
+            epoch=self._progress.epochs,
+            loss_kind=self._phase.loss.value,
+            loss=loss,
+            validation_mse=mse,
+            validation_psnr=_psnr(mse),
+            interpolation_psnr=_psnr(identity),
+            learning_rate=float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
+            seconds=self._progress.seconds,
+        )
+
+    def _diverged(self, reason: str) -> ProcessingError:
+        kept = f"epoch {self._progress.epochs}" if self._progress.epochs else "none yet"
+        return ProcessingError(
+            f"training has diverged: {reason}; last good checkpoint: {kept}",
+            remedy="train in a fresh --run folder with smaller --learning-rates, or with --clip-norm 0.1"
+            + (f", starting from {self._folder.best} (--initial-weights)" if self._progress.epochs else ""),
+            path=self._folder.path,
+        )
+
+
+def _mean_absolute(wanted: Any, out: Any) -> Any:
+    return keras.ops.mean(keras.ops.abs(out - wanted))
+
+
+def _mean_squared(wanted: Any, out: Any) -> Any:
+    return keras.ops.mean(keras.ops.square(out - wanted))
+
+
+def _charbonnier(wanted: Any, out: Any) -> Any:
+    return keras.ops.mean(keras.ops.sqrt(keras.ops.square(out - wanted) + _EPSILON**2))
+
+
+_LOSSES = {Loss.MSE: _mean_squared, Loss.L1: _mean_absolute, Loss.CHARBONNIER: _charbonnier}
+"""All against one luma label, broadcast over the output channels as the authors do."""
+
+
+def _build(recipe: Recipe, network: Network) -> keras.Model:
+    """The model at its first weights: drawn by the seed, or read from the recipe's file."""
+    keras.utils.set_random_seed(recipe.fit.seed)
+    before = keras.config.dtype_policy()
+    try:
+        keras.config.set_dtype_policy(recipe.fit.precision)
+        model = network.build()
+    except ValueError as error:
+        raise UsageError(f"no such precision: {recipe.fit.precision!r}", remedy="float32 or mixed_bfloat16") from error
+    finally:
+        keras.config.set_dtype_policy(before)
+    if recipe.fit.initial_weights is not None:
+        first = weights.load(recipe.fit.initial_weights)
+        if first.network.name != network.name:
+            raise WeightsError(
+                f"weights of {first.network.name}, not {network.name}",
+                remedy="give weights of the same network, or --network",
+                path=recipe.fit.initial_weights,
+            )
+        model.set_weights(list(first.arrays.values()))
+    return model
+
+
+def _check(file: h5py.File, path: Path, recipe: Recipe) -> None:
+    if recipe.network not in NETWORKS:
+        raise UsageError(f"no network {recipe.network!r}", remedy=f"choose one of {', '.join(NETWORKS)}")
+    made = (int(file.attrs["scale"]), str(file.attrs["upsampling"]))
+    if made != (recipe.scale, recipe.upsampling.value):
         raise UsageError(
-            "this run folder was begun with other settings", remedy="choose a fresh --run folder", path=recipe
+            f"patches for {made[0]}x after {made[1]}; the recipe says {recipe.scale}x after {recipe.upsampling}",
+            remedy="prepare patches with the same --scale and --upsampling",
+            path=path,
         )
-    recipe.write_text(wanted)
-    keras.utils.set_random_seed(settings.seed)
-    keras.config.set_dtype_policy(settings.precision)
-    model = NETWORKS[settings.network].build()
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        settings.epochs * settings.steps_per_epoch,
-        warmup_target=settings.learning_rate,
-        warmup_steps=settings.steps_per_epoch // 4,
-    )
-    model.compile(keras.optimizers.Adam(schedule, global_clipnorm=0.1), loss="mse")
-    progress: dict[str, Any] = {"epochs": 0}
-    if (run / "progress.json").exists():
-        progress = json.loads((run / "progress.json").read_text())
-        model.optimizer.build(model.trainable_variables)
-        model.load_weights(run / f"state-{progress['epochs']}.weights.h5")
-    with h5py.File(patches) as file:
-        validation = file["validation"]
-        held_out = tuple(np.moveaxis(validation[name][:512], 1, -1) for name in ("data", "label"))
-        model.fit(
-            Patches(
-                file["train"],
-                batch=settings.batch,
-                steps=settings.steps_per_epoch,
-                seed=settings.seed,
-                epoch=progress["epochs"],
-            ),
-            validation_data=held_out,
-            epochs=settings.epochs,
-            initial_epoch=progress["epochs"],
-            shuffle=False,
-            callbacks=[_Checkpoint(run, progress)],
-            verbose=2,
-        )
-    return run / "best.weights.h5"
+
+
+def _held_out(group: h5py.Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Validation patches, (n, size, size, 1) twice, at most `VALIDATION_PIXELS`, spread evenly."""
+    shape = group["data"].shape
+    most = max(1, VALIDATION_PIXELS // (shape[-1] * shape[-2]))
+    stride = -(-shape[0] // most)
+    seen, wanted = (np.moveaxis(group[name][::stride], 1, -1) for name in ("data", "label"))
+    return np.ascontiguousarray(seen), np.ascontiguousarray(wanted)
+
+
+def _phase_of(recipe: Recipe, epoch: int) -> Phase:
+    for phase in recipe.fit.phases:
+        if epoch < phase.epochs:
+            return phase
+        epoch -= phase.epochs
+    return recipe.fit.phases[-1]
+
+
+def _psnr(mse: float) -> float:
+    return -10 * math.log10(max(mse, 1e-10))
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

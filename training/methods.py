@@ -1,0 +1,75 @@
+"""What enlarges a picture in a comparison: classical interpolation, our networks, waifu2x. All 8-bit BGR in and out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from engine import weights
+from engine.errors import UsageError
+from engine.image import Picture
+from engine.models import load_model
+from engine.picture import enlarge_picture
+from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
+from training.degrade import Levels
+from training.peers import PEERS, Peer
+
+Method = Callable[[Levels, int], Levels]
+"""(height, width, 3) and a whole scale → (height * scale, width * scale, 3)."""
+
+_CLASSICAL = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
+
+
+def methods(
+    files: Sequence[str],
+    *,
+    rounding: Rounding = Rounding.NEAREST,
+    peers: bool = False,
+) -> dict[str, Method]:
+    """The columns of Table III, the given weights by their file names, and waifu2x with `peers`.
+
+    `<file>@bilinear` overrides what a file's card says (without a card: bicubic, as the authors predict).
+    Raises `ToolError` when the peers are not installed, `WeightsError` and `MissingInputError` for weights,
+    `UsageError` for an unknown upsampling.
+    """
+    chosen: dict[str, Method] = {name: _classical(flag) for name, flag in _CLASSICAL.items()}
+    for file in files:
+        name, _, upsampling = file.partition("@")
+        if upsampling not in ("", *Interpolation):
+            raise UsageError(f"no upsampling {upsampling!r}", remedy=f"choose one of {', '.join(Interpolation)}")
+        path = Path(name)
+        weights.load(path)  # so that a bad file is told before the first picture
+        chosen[path.stem] = _network(path, Interpolation(upsampling) if upsampling else None, rounding)
+    if peers:
+        chosen |= {name: Peer(name).enlarge for name in PEERS}
+    return chosen
+
+
+def _classical(flag: int) -> Method:
+    def enlarge(picture_bgr: Levels, scale: int) -> Levels:
+        size = (picture_bgr.shape[1] * scale, picture_bgr.shape[0] * scale)
+        return np.asarray(cv2.resize(picture_bgr, size, interpolation=flag), np.uint8)
+
+    return enlarge
+
+
+def _network(path: Path, upsampling: Interpolation | None, rounding: Rounding) -> Method:
+    """The engine's own path for stills: what a user would get."""
+
+    def enlarge(picture_bgr: Levels, scale: int) -> Levels:
+        settings = Settings(weights=path, scale=Fraction(scale), upsampling=upsampling, rounding=rounding)
+        model = load_model(settings, Fraction(scale))
+        picture = Picture(picture_bgr, alpha=None, format=ImageFormat.PNG)
+        size = Size(picture_bgr.shape[1] * scale, picture_bgr.shape[0] * scale)
+        return np.asarray(enlarge_picture(picture, size, settings, model).colour, np.uint8)
+
+    return enlarge

@@ -1,0 +1,137 @@
+"""A pack: all pictures that a training needs in one small file, to carry to a machine that has a GPU and no pictures.
+
+It holds luma tiles, losslessly compressed, drawn where something happens from every picture of the split in turn until
+the size is reached; preprocessed as each recipe asks. Patches for any scale and upsampling are made from it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError, MissingInputError, OutputError
+from training.patches import Plane, corners, storing_hdf5, write_patches
+from training.prepare import read_planes, sides_of, sources
+from training.recipe import Draw, Recipe, plain
+
+FORMAT = "kakudai-pack-1"
+TILE = 192
+"""Side of a tile; the scales 2, 3 and 4 divide it."""
+_TILES_PER_PICTURE = 24
+_VALIDATION_SHARE = 0.05
+
+
+def pack(images: Path, out: Path, recipes: list[Recipe], *, limit_bytes: int) -> dict[str, int]:
+    """Write the pack for `recipes` (one for each preprocessing they use); returns tiles for each `<kind>/<side>`.
+
+    Raises `InputError` (too few pictures), `OutputError` (`out` exists), `EnvironmentFault` (disk full).
+    """
+    if out.exists():
+        raise OutputError("exists already", remedy="remove it, or choose another --out", path=out)
+    by_kind = {recipe.prepare.preprocessing: recipe for recipe in recipes}
+    budget = limit_bytes // len(by_kind)
+    counts: dict[str, int] = {}
+    part = out.with_name(f".{out.name}.part")
+    with storing_hdf5(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with h5py.File(part, "w") as file:
+                file.attrs["format"] = FORMAT
+                for kind, recipe in by_kind.items():
+                    sides = sides_of(images, recipe)
+                    group = file.create_group(kind.value)
+                    facts = {
+                        "prepare": plain(recipe)["prepare"],
+                        "pictures": {"training": len(sides.training), "validation": len(sides.validation)},
+                        "sources": sources(images, [*sides.training, *sides.validation]),
+                        "tiles_of": "a pack",
+                    }
+                    group.attrs["facts"] = json.dumps(facts, ensure_ascii=False)
+                    for side, files, share in (
+                        ("validation", sides.validation, _VALIDATION_SHARE),
+                        ("train", sides.training, 1 - _VALIDATION_SHARE),
+                    ):
+                        planes = read_planes(files, recipe, told=f"{kind} {side}")
+                        tiles = _tiles(planes, room=int(budget * share), seed=recipe.prepare.seed)
+                        counts[f"{kind}/{side}"] = _write_tiles(group, side, tiles)
+            if part.stat().st_size > limit_bytes or not all(counts.values()):
+                raise InputError(
+                    f"no pack of {limit_bytes} bytes can be made: {counts}",
+                    remedy="give larger pictures, or a larger --limit-mb",
+                    path=images,
+                )
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+    return counts
+
+
+def patches_from_pack(pack_path: Path, out: Path, recipe: Recipe) -> dict[str, int]:
+    """Make the patch file `out` for `recipe` from a pack. Raises `InputError` when the pack is not meant for it."""
+    if not pack_path.is_file():
+        raise MissingInputError("no such pack", remedy="make it with `kakudai-train pack`", path=pack_path)
+    try:
+        with h5py.File(pack_path, "r") as file:
+            group = file[recipe.prepare.preprocessing.value]
+            sides: dict[str, Iterable[Plane]] = {side: _planes(group[side]) for side in ("train", "validation")}
+            facts: dict[str, Any] = json.loads(group.attrs["facts"])
+            return write_patches(out, sides, recipe, facts)
+    except (KeyError, OSError) as error:
+        raise InputError(
+            f"not a pack for the preprocessing {recipe.prepare.preprocessing!r} ({error})",
+            remedy="make it again with `kakudai-train pack`",
+            path=pack_path,
+        ) from error
+
+
+def _tiles(planes: Iterable[Plane], *, room: int, seed: int) -> list[NDArray[np.uint8]]:
+    """Encoded tiles, the first of every picture, then the second of every picture, … while there is room."""
+    rng = np.random.default_rng(seed)
+    of_picture: list[list[NDArray[np.uint8]]] = []
+    for plane in planes:
+        luma = plane.luma
+        missing = [max(0, TILE - side) for side in luma.shape]
+        if any(missing):
+            luma = np.pad(
+                luma, [(0, pixels) for pixels in missing], mode="symmetric" if min(luma.shape) > 1 else "edge"
+            )
+        where = corners(luma, Draw.BUSY, size=TILE, step=8, most=_TILES_PER_PICTURE, rng=rng)
+        of_picture.append([_encode(luma[y : y + TILE, x : x + TILE]) for y, x in where])
+    chosen: list[NDArray[np.uint8]] = []
+    for turn in range(_TILES_PER_PICTURE):
+        for tiles in of_picture:
+            if turn < len(tiles):
+                if len(tiles[turn]) + 64 > room:
+                    return chosen
+                room -= len(tiles[turn]) + 64
+                chosen.append(tiles[turn])
+    return chosen
+
+
+def _write_tiles(group: h5py.Group, side: str, tiles: list[NDArray[np.uint8]]) -> int:
+    """All tiles behind one another in one array, and where each ends."""
+    ends = np.cumsum([len(tile) for tile in tiles], dtype=np.int64)
+    stored = group.create_group(side)
+    stored.create_dataset("bytes", data=np.concatenate(tiles) if tiles else np.empty(0, np.uint8))
+    stored.create_dataset("ends", data=ends)
+    return len(tiles)
+
+
+def _planes(side: h5py.Group) -> Iterator[Plane]:
+    ends = side["ends"][()]
+    for index, end in enumerate(ends):
+        encoded = side["bytes"][int(ends[index - 1]) if index else 0 : int(end)]
+        decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
+        yield Plane(f"tile {index}", np.asarray(decoded, np.uint8))
+
+
+def _encode(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    lossless = 101  # a quality above 100 means lossless WebP, a sixth smaller than PNG here
+    return np.asarray(cv2.imencode(".webp", tile, [cv2.IMWRITE_WEBP_QUALITY, lossless])[1], np.uint8).ravel()

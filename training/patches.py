@@ -1,0 +1,247 @@
+"""Patches: cut from planes, written as HDF5 in a stream, read back in an order that a seed decides.
+
+A patch file holds the groups `train` and `validation`, each with `data` (what the network sees) and `label` (what it
+should say): float32 (n, 1, size, size) luma in 0..1, as the authors store them, and attributes on how it was made.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import EnvironmentFault, InputError, MissingInputError
+from engine.files import storing
+from training import degrade
+from training.degrade import Levels
+from training.recipe import Draw, Recipe
+
+FORMAT = "kakudai-patches-1"
+RUN = 32
+"""Patches that lie together in the file and are read together."""
+
+
+@dataclass(frozen=True)
+class Plane:
+    """One picture's luma (height, width), preprocessed, with its name for messages."""
+
+    name: str
+    luma: Levels
+
+
+def corners(
+    luma: Levels, how: Draw, *, size: int, step: int, most: int, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """(top, left) of the patches to cut; none when the picture is smaller than one. `most` 0: no limit.
+
+    `busy` draws with probability in proportion to the mean gradient, since flat backgrounds teach nothing.
+    """
+    height, width = luma.shape
+    if min(height, width) < size:
+        return []
+    if how is Draw.BUSY:
+        return _busy_corners(luma, size=size, step=step, most=most, rng=rng)
+    if how is Draw.RANDOM:
+        count = most or (height // size) * (width // size)
+        tops = rng.integers(0, height - size + 1, count)
+        return list(zip(tops.tolist(), rng.integers(0, width - size + 1, count).tolist(), strict=True))
+    grid = [(top, left) for top in range(0, height - size + 1, step) for left in range(0, width - size + 1, step)]
+    if not most or len(grid) <= most:
+        return grid
+    return [grid[index] for index in np.sort(rng.choice(len(grid), size=most, replace=False))]
+
+
+def _busy_corners(luma: Levels, *, size: int, step: int, most: int, rng: np.random.Generator) -> list[tuple[int, int]]:
+    height, width = luma.shape
+    gradient = np.abs(cv2.Laplacian(luma, cv2.CV_32F))
+    energy = cv2.boxFilter(gradient, -1, (size, size), anchor=(0, 0), borderType=cv2.BORDER_ISOLATED)
+    energy = energy[: height - size + 1 : step, : width - size + 1 : step]
+    weight = np.minimum(energy, np.percentile(energy, 90)).astype(np.float64).ravel() + 1e-3
+    weight[energy.ravel() < 0.5] *= 0.05
+    count = min(most or weight.size, weight.size)
+    chosen = rng.choice(weight.size, size=count, replace=False, p=weight / weight.sum())
+    return [(step * int(i // energy.shape[1]), step * int(i % energy.shape[1])) for i in chosen]
+
+
+@contextmanager
+def storing_hdf5(path: Path) -> Iterator[None]:
+    """Like `engine.files.storing`; HDF5 also reports a full disk as an error without a number, or another kind."""
+    try:
+        with storing(path):
+            yield
+    except RuntimeError as error:
+        if "errno = 28" in str(error) or "No space" in str(error):
+            raise EnvironmentFault(
+                "cannot be written: no space left on the disk", remedy="free space and run it again", path=path
+            ) from error
+        raise
+
+
+class PatchWriter:
+    """Writes one group. Patches are flushed in runs, so memory does not grow with their number."""
+
+    def __init__(self, group: h5py.Group, size: int) -> None:
+        shape = {"shape": (0, 1, size, size), "maxshape": (None, 1, size, size), "chunks": (RUN, 1, size, size)}
+        self._data, self._label = (
+            group.create_dataset(name, dtype="f4", compression="lzf", shuffle=True, **shape)
+            for name in ("data", "label")
+        )
+        self._size = size
+
+    @property
+    def count(self) -> int:
+        return int(self._data.shape[0])
+
+    def add(self, seen: Levels, wanted: Levels, where: list[tuple[int, int]]) -> None:
+        """Append the patches at `where` of two planes of the same size."""
+        for first in range(0, len(where), 512):
+            part = where[first : first + 512]
+            for dataset, plane in ((self._data, seen), (self._label, wanted)):
+                patches = np.stack([plane[y : y + self._size, x : x + self._size] for y, x in part])
+                dataset.resize(dataset.shape[0] + len(part), axis=0)
+                dataset[-len(part) :] = patches[:, None].astype(np.float32) / np.float32(255)
+
+
+def write_patches(
+    out: Path, sides: dict[str, Iterable[Plane]], recipe: Recipe, facts: dict[str, Any]
+) -> dict[str, int]:
+    """Write `out` from the planes of `train` and `validation`; returns how many patches each got.
+
+    Written under a hidden name and renamed when complete. Raises `InputError` when a side has no patches,
+    `EnvironmentFault` (disk full).
+    """
+    part = out.with_name(f".{out.name}.part")
+    knobs = recipe.prepare
+    counts: dict[str, int] = {}
+    with storing_hdf5(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with h5py.File(part, "w") as file:
+                for name, planes in sides.items():
+                    how, most = (
+                        (knobs.training_patches, knobs.training_patches_per_picture)
+                        if name == "train"
+                        else (knobs.validation_patches, knobs.validation_patches_per_picture)
+                    )
+                    writer = PatchWriter(file.create_group(name), knobs.patch_size)
+                    rng = np.random.default_rng(knobs.seed)
+                    for index, plane in enumerate(planes):
+                        seen, wanted = seen_and_wanted(plane.luma, recipe, index)
+                        where = corners(wanted, how, size=knobs.patch_size, step=knobs.step, most=most, rng=rng)
+                        writer.add(seen, wanted, where)
+                    counts[name] = writer.count
+                file.attrs["format"] = FORMAT
+                file.attrs["scale"] = recipe.scale
+                file.attrs["upsampling"] = recipe.upsampling.value
+                file.attrs["facts"] = json.dumps(facts, ensure_ascii=False)
+            empty = [name for name, count in counts.items() if not count]
+            if empty:
+                raise InputError(
+                    f"no {' and no '.join(empty)} patches: every picture is smaller than {knobs.patch_size} pixels",
+                    remedy="give larger pictures, or a smaller --patch-size",
+                    path=out,
+                )
+            part.replace(out)
+        finally:
+            part.unlink(missing_ok=True)
+    return counts
+
+
+def seen_and_wanted(luma: Levels, recipe: Recipe, index: int) -> tuple[Levels, Levels]:
+    """What the network sees and what it should say, both (height, width), cropped to a multiple of the scale."""
+    wanted = degrade.crop_to_multiple(luma, recipe.scale)
+    if min(wanted.shape) < recipe.scale:
+        return wanted, wanted
+    how = recipe.prepare.reductions[index % len(recipe.prepare.reductions)]
+    return degrade.enlarge(degrade.reduce(wanted, recipe.scale, how), recipe.scale, recipe.upsampling), wanted
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """A patch file for reading. Raises `MissingInputError`, or `InputError` when it is not a whole patch file."""
+    if not path.is_file():
+        raise MissingInputError("no such patch file", remedy="make it with `kakudai-train prepare`", path=path)
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise _damaged(path, error) from error
+    with file:
+        try:
+            complete = file.attrs["format"] == FORMAT and all(
+                file[name]["data"].shape == file[name]["label"].shape and file[name]["data"].shape[0]
+                for name in ("train", "validation")
+            )
+        except (KeyError, ValueError, OSError, RuntimeError) as error:
+            raise _damaged(path, error) from error
+        if not complete:
+            raise _damaged(path, "data and label do not belong together")
+        try:
+            yield file
+        except OSError as error:
+            if "read" in str(error).lower():
+                raise _damaged(path, error) from error
+            raise
+
+
+def _damaged(path: Path, error: object) -> InputError:
+    return InputError(
+        f"not a whole patch file ({error})", remedy="make it again with `kakudai-train prepare`", path=path
+    )
+
+
+class Order:
+    """Which patches make up which batch: runs of neighbours, shuffled in blocks, so that little is in memory at a time.
+
+    A pass visits (nearly) every patch once. Batch `number` counts over all epochs; what it holds depends on nothing
+    but the seed and that number.
+    """
+
+    def __init__(self, group: h5py.Group, *, batch: int, seed: int, block_bytes: int = 48 << 20) -> None:
+        self._data, self._label = group["data"], group["label"]
+        count = int(self._data.shape[0])
+        if count < batch:
+            raise InputError(
+                f"{count} patches are fewer than a batch of {batch}", remedy="prepare more patches or lower --batch"
+            )
+        self._run = min(RUN, count)
+        self._runs = count // self._run
+        per_block = max(-(-batch // self._run), block_bytes // (self._run * 8 * int(np.prod(self._data.shape[1:]))))
+        self._blocks = max(1, self._runs // per_block)
+        self._batch, self._seed = batch, seed
+        sizes = [len(part) * self._run // batch for part in np.array_split(np.arange(self._runs), self._blocks)]
+        self._first = np.concatenate([[0], np.cumsum(sizes)])
+        self._held: tuple[int, int] | None = None
+        self._patches: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+    @property
+    def batches_in_pass(self) -> int:
+        return int(self._first[-1])
+
+    def batch(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`data` and `label` of one batch, each (batch, 1, size, size)."""
+        passed, position = divmod(number, self.batches_in_pass)
+        block = int(np.searchsorted(self._first, position, side="right")) - 1
+        if self._held != (passed, block):
+            self._load(passed, block)
+        first = (position - int(self._first[block])) * self._batch
+        data, label = (patches[first : first + self._batch] for patches in self._patches)
+        return data, label
+
+    def _load(self, passed: int, block: int) -> None:
+        runs = np.random.default_rng((self._seed, passed)).permutation(self._runs)
+        mine = np.sort(np.array_split(runs, self._blocks)[block])
+        shuffled = np.random.default_rng((self._seed, passed, block)).permutation(len(mine) * self._run)
+        loaded = [
+            np.concatenate([dataset[run * self._run : (run + 1) * self._run] for run in mine])[shuffled]
+            for dataset in (self._data, self._label)
+        ]
+        self._patches = (loaded[0], loaded[1])
+        self._held = (passed, block)
