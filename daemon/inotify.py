@@ -1,6 +1,8 @@
 """inotify(7), as far as a recursive watch needs it: directories by path, events as hints, overflow told.
 
-A file descriptor for the service's own loop, no thread. (The usual library drops IN_Q_OVERFLOW in silence.)
+A file descriptor for the service's own loop, no thread. watchdog was weighed and left: up to version 6 it drops
+IN_Q_OVERFLOW in silence, from 7 on it mends its own watches but gives the application no way to learn of the loss, and
+at the limit of watches it gives up the whole tree instead of the one folder.
 """
 
 from __future__ import annotations
