@@ -1,8 +1,8 @@
 """inotify(7), as far as a recursive watch needs it: directories by path, events as hints, overflow told.
 
-A file descriptor for the service's own loop, no thread. watchdog was weighed and left: up to version 6 it drops
-IN_Q_OVERFLOW in silence, from 7 on it mends its own watches but gives the application no way to learn of the loss, and
-at the limit of watches it gives up the whole tree instead of the one folder.
+A file descriptor for the service's own loop, no thread. watchdog was weighed and left (7.1, tried): after
+a queue overflow it mends its own watches but gives the application no way to learn that events were lost, and at the
+limit of watches it leaves folders unwatched without a word (3 of 6 with max_inotify_watches 3). Both must be told here.
 """
 
 from __future__ import annotations
