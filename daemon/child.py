@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -20,6 +21,7 @@ STATE_VARIABLE = "KAKUDAI_STATE_DIR"
 
 _LARGEST_LOG = 1 << 20
 _KEPT_LOG = 1 << 18
+_STDIN_BYTES = 1 << 20
 _LARGEST_LINE = 1 << 26
 """Bytes of one event; a report with its stream tables stays far below."""
 
@@ -55,6 +57,9 @@ class JobProcess:
         finally:
             os.close(write_end)
         self.fd = read_end
+        with contextlib.suppress(OSError):
+            # room for the answer with the segments of a very long episode: the service never waits for a reader
+            fcntl.fcntl(self._stdin, fcntl.F_SETPIPE_SZ, _STDIN_BYTES)
         self._say(request.to_json())
 
     @property

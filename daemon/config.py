@@ -46,7 +46,7 @@ from engine.settings import (
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_TOP = ("state_dir", "device", "rescan_s", "limits", "retention", "retry", "profiles", "folders")
+_TOP = ("state_dir", "work_dir", "device", "rescan_s", "limits", "retention", "retry", "profiles", "folders")
 _PROFILE = (
     "mode",
     "scale",
@@ -143,6 +143,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         retry=_read_retry(Section(top.raw("retry"), path="retry", known=_fields(Retry), problems=problems)),
         profiles=profiles,
         folders=tuple(folders),
+        work_base=top.take("work_dir", path_below(base), None),
     )
     _check_places(config, sections)
     return config
@@ -156,6 +157,7 @@ def _read_limits(section: Section) -> Limits:
     return Limits(
         max_pixels=section.take("max_pixels", whole(1, 2**31), Limits.max_pixels),
         max_output_pixels=section.take("max_output_pixels", whole(1, 2**33), Limits.max_output_pixels),
+        max_work_bytes=section.take("max_work_bytes", whole(1, 2**50), Limits.max_work_bytes),
         silence_s=section.take("silence_s", number(1, 86_400), Limits.silence_s),
     )
 
@@ -274,5 +276,7 @@ def _check_places(config: Config, sections: list[Section]) -> None:
                     "input",
                     f"overlaps the input of {other_section.path} ({other.input}): files would be taken twice",
                 )
+        if config.work_base is not None and config.work_base.is_relative_to(folder.input):
+            section.complain("input", f"holds work_dir ({config.work_base}); give the work files a folder elsewhere")
         if config.state_dir.is_relative_to(folder.input):
             section.complain("input", f"holds state_dir ({config.state_dir}); give the state a folder elsewhere")

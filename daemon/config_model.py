@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,3 +81,17 @@ class Config:
     retry: Retry = dataclasses.field(default_factory=Retry)
     profiles: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
     folders: tuple[Folder, ...] = ()
+    work_base: Path | None = None
+    """A folder of the user's, in which the work folder is made; None: it is `work` in `state_dir`."""
+
+    @property
+    def work_dir(self) -> Path:
+        """Where segments lie until they are delivered, one folder for each job.
+
+        In a folder of the user's it is hidden and named after the state folder: what else lies there is never
+        touched, and two services may use one.
+        """
+        if self.work_base is None:
+            return self.state_dir / "work"
+        mark = hashlib.sha256(os.fsencode(self.state_dir)).hexdigest()[:8]
+        return self.work_base / f".kakudai-work-{mark}"

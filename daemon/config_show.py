@@ -16,6 +16,7 @@ def show(config: Config) -> str:
     """YAML."""
     plain = {
         "state_dir": str(config.state_dir),
+        **({} if config.work_base is None else {"work_dir": str(config.work_base)}),
         "device": str(config.device),
         "rescan_s": config.rescan_s,
         "limits": dataclasses.asdict(config.limits),

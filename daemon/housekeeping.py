@@ -22,8 +22,8 @@ def clean_up(config: Config, ledger: Ledger, *, now: Callable[[], float] = time.
     A row whose source still lies in its folder stays: it is what keeps the file from being enlarged again. While a
     folder is missing, none of its rows is judged.
     """
-    work = config.state_dir / "work"
-    for entry in _numbered(work):
+    places = {config.work_dir, config.state_dir / "work"}  # a work_dir that was configured only now left the other
+    for entry in [entry for place in places for entry in _numbered(place)]:
         job = ledger.job(int(entry.name))
         ended = job is None or job.state in ("delivered", "skipped")
         kept_too_long = (
@@ -31,6 +31,7 @@ def clean_up(config: Config, ledger: Ledger, *, now: Callable[[], float] = time.
         )
         if ended or kept_too_long:
             remove(entry)
+            ledger.segments.forget(int(entry.name))
     configured = {folder.input for folder in config.folders}
     gone = []
     for job in ledger.ended_before(now() - config.retention.history_days * DAY_S):

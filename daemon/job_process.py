@@ -25,6 +25,7 @@ from typing import NoReturn
 from daemon.job import Identity
 from daemon.place import read_back
 from daemon.request import Request
+from daemon.segment_rows import PipedRecords
 from daemon.settling import look
 from engine import job as engine_job
 from engine import sequence
@@ -146,9 +147,15 @@ def _work(request: Request, channel: Channel) -> None:
             raise EnvironmentFault(
                 f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
             ) from error
-        part, work_dir = _agree(planned, sha256, channel)
+        part, work_dir, records = _agree(planned, sha256, channel)
         report = engine_job.enlarge(
-            source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
+            source,
+            part,
+            request.settings,
+            planned=planned,
+            work_dir=work_dir,
+            progress=channel.progress,
+            records=records,
         )
         if source.changed():
             raise SourceChanged
@@ -160,7 +167,7 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
     if before is None or not request.identity.same_file(before.identity):
         raise SourceChanged
     planned = sequence.plan_sequence(request.source, request.settings)
-    part, work_dir = _agree(planned, _frames_sha256(request.source), channel)
+    part, work_dir, _ = _agree(planned, _frames_sha256(request.source), channel)
     report = sequence.enlarge_sequence(
         request.source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
     )
@@ -169,8 +176,11 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
     _finish(part, report, channel)
 
 
-def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path]:
-    """Tell the plan and learn where to put the result; the service records both before anything is written."""
+def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path, PipedRecords]:
+    """Tell the plan and learn where to put the result, and which segments earlier attempts left.
+
+    The service records both before anything is written.
+    """
     channel.send(
         "planned",
         kind=planned.kind,
@@ -185,7 +195,8 @@ def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path]:
     if not answer:
         raise Stopped
     places = json.loads(answer)
-    return Path(places["part"]), Path(places["work_dir"])
+    records = PipedRecords(places["segments"], send=channel.send, hear=sys.stdin.readline)
+    return Path(places["part"]), Path(places["work_dir"]), records
 
 
 def _finish(part: Path, report: Report, channel: Channel) -> None:

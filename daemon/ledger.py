@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from daemon.job import Found, Identity, Job
+from daemon.segment_rows import SegmentRows
 from daemon.store import Store
 from engine.errors import ProcessingError
 from engine.naming import may_become
@@ -33,6 +34,7 @@ class Ledger:
         self.path = path
         self._now = now
         self._store = Store(path)
+        self.segments = SegmentRows(self._store, now=now)
         found = self._store.rows("SELECT max(position) FROM jobs")[0][0]
         self._position: int = found or 0
 
@@ -193,6 +195,7 @@ class Ledger:
         """verifying → delivered. `original` is `kept`, or `pending` when it is to be moved or deleted."""
         with self._store.transaction():
             self._move(job, "verifying", "delivered", part=None, original=original, interruptions=0)
+            self._forget_segments(job)
             self._end_attempt(job, "delivered")
 
     def original_done(self, job: Job, outcome: str, *, note: str | None = None) -> None:
@@ -205,6 +208,7 @@ class Ledger:
         with self._store.transaction():
             self._move(job, _AT_WORK, "skipped", reason=reason, remedy=None, superseded=int(superseded))
             self._end_attempt(job, "changed" if superseded else "skipped", reason)
+            self._forget_segments(job)
 
     def fail(self, job: Job, *, error: str, reason: str, remedy: str, used: bool = True) -> None:
         """running or verifying → failed, for good (until `retry`)."""
@@ -339,6 +343,9 @@ class Ledger:
             "UPDATE attempts SET ended = ?, outcome = ?, reason = ? WHERE job = ? AND ended IS NULL",
             (self._now(), outcome, reason, job.id),
         )
+
+    def _forget_segments(self, job: Job) -> None:
+        self._store.execute("DELETE FROM segments WHERE job = ?", (job.id,))
 
     def _next_position(self) -> int:
         self._position += 1

@@ -67,7 +67,38 @@ _FIRST = (
     "CREATE TABLE places (path BLOB PRIMARY KEY) WITHOUT ROWID",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST,)
+_SECOND = (
+    # `key` is the SHA-256 over all that decides a segment's bytes beside its place, `first_frame` and `frames`.
+    """
+    CREATE TABLE segments (
+        job         INTEGER NOT NULL REFERENCES jobs (id) ON DELETE CASCADE,
+        number      INTEGER NOT NULL,
+        key         TEXT    NOT NULL,
+        first_frame INTEGER NOT NULL,
+        frames      INTEGER NOT NULL,
+        bytes       INTEGER NOT NULL,
+        sha256      TEXT    NOT NULL,
+        finished    REAL    NOT NULL,
+        PRIMARY KEY (job, number)
+    ) WITHOUT ROWID
+    """,
+    # What jobs with these settings took: sums in which older jobs count less and less. `pixels` and `seconds` are of
+    # the enlarging alone, `bytes` of what was encoded.
+    """
+    CREATE TABLE rates (
+        fingerprint TEXT    NOT NULL,
+        kind        TEXT    NOT NULL,
+        pixels      REAL    NOT NULL,
+        seconds     REAL    NOT NULL,
+        bytes       REAL    NOT NULL,
+        jobs        INTEGER NOT NULL,
+        changed     REAL    NOT NULL,
+        PRIMARY KEY (fingerprint, kind)
+    ) WITHOUT ROWID
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """Statements that lead from version N to N + 1. Never edit one that was released: append."""
 
 

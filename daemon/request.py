@@ -1,7 +1,8 @@
 """What passes between the service and the process of one job: JSON, one object a line.
 
-service → process   the request; then, once it has told its plan, where to put the result
-process → service   {"event": "beat" | "planned" | "progress" | "warning" | "done" | "changed" | "failed", …}
+service → process   the request; once it has told its plan, where to put the result; after each segment, its number
+process → service   {"event": "beat" | "planned" | "progress" | "segment" | "warning" | "done" | "changed" | "failed",
+                    …}
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ from daemon.config_model import Folder
 from daemon.job import Job
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.place import part_path
+from daemon.segment_rows import record_from
+from engine.segment_records import SegmentRecord
 
 STALL_S = 3600.0
 """Seconds without progress, though its process lives, after which a job counts as hung."""
@@ -46,6 +48,7 @@ class Running:
         self.outcome: Outcome | None = None
         self.outlived = False
         self.plans: deque[dict[str, Any]] = deque()
+        self.segments: deque[SegmentRecord] = deque()
         self.warnings: deque[str] = deque(maxlen=100)
         self.plan: Mapping[str, Any] = {}
         self.wanted: Path | None = None
@@ -88,6 +91,9 @@ class Running:
                         "unit": str(event["unit"]),
                     }
                 )
+            case "segment":
+                self.segments.append(record_from(event))
+                self._moved = self._heard
             case "warning":
                 self.warnings.append(str(event["message"]))
             case "done":
@@ -116,7 +122,7 @@ class Running:
         status = self.process.exit_status()
         if status is not None:
             self.hear()  # its last words
-            if self.outcome is not None or self.plans:
+            if self.outcome is not None or self.plans or self.segments:
                 return self.outcome
             return Stopped() if stopping else _death(status)
         if now - self._heard > silence_s:

@@ -6,6 +6,7 @@ what led to it, so that a step the disk refused (`EnvironmentFault`) is simply m
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 from collections import deque
@@ -94,6 +95,7 @@ class Worker:
         while running.outcome is None and running.plans:
             self._accept_plan(running, running.plans[0])
             running.plans.popleft()
+        self._record_segments(running)
         if running.outcome is None:
             running.outcome = running.verdict(stopping=self._stop_by is not None)
         if not running.outlived and running.seconds > OUTLIVED_S:
@@ -148,7 +150,17 @@ class Worker:
             part=place.part,
         )
         running.wanted = place.wanted
-        running.process.answer(part=str(place.part), work_dir=str(place.work_dir))
+        running.process.answer(
+            part=str(place.part),
+            work_dir=str(place.work_dir),
+            segments=[dataclasses.asdict(segment) for segment in self._ledger.segments.of(job)],
+        )
+
+    def _record_segments(self, running: Running) -> None:
+        """Commit what is finished; the process waits for the word."""
+        while running.segments:
+            self._ledger.segments.keep(running.job, running.segments[0])
+            running.process.answer(segment=running.segments.popleft().index)
 
     def _conclude(self, running: Running, outcome: Outcome) -> None:
         job = running.job
@@ -279,7 +291,7 @@ class Worker:
 
     def work_dir(self, job: Job) -> Path:
         """The folder for a job's intermediate files."""
-        return self._config.state_dir / "work" / str(job.id)
+        return self._config.work_dir / str(job.id)
 
     def log_path(self, job: Job) -> Path:
         """Where the output of a job's process goes."""

@@ -28,6 +28,7 @@ from engine.planes import PlaneFormat, Planes
 from engine.probe import ColorTags, EpisodeInfo
 from engine.process import tool_version
 from engine.progress import Progress, ProgressEvent
+from engine.segment_records import SegmentRecords
 from engine.segments import PIPELINE_VERSION, Segment, SegmentStore, SegmentWriter, segment_length
 from engine.settings import Container, EncoderSettings, Limits, Settings, Size
 from engine.source import Source, open_source
@@ -61,11 +62,13 @@ def enlarge_episode(
     weights_sha256: str | None,
     work_dir: Path,
     progress: Progress,
+    records: SegmentRecords | None = None,
 ) -> EpisodeReport:
     """Enlarge an episode into `part` (a folder for `Container.PNG`), which must not exist.
 
     `part` is complete, proven against the source and flushed when this returns. Segments that an earlier attempt left
     in `work_dir` are verified and reused; their frames are decoded again, so that decoding stays one exact pass.
+    `records`: where segments are written down (None: in notes beside them).
     Raises `InputError` (damaged, incomplete, or not fit for the container), `ProcessingError`, `EnvironmentFault`.
     """
     limits, clock = settings.limits, _Clock()
@@ -79,7 +82,13 @@ def enlarge_episode(
     with clock("verify segments"):
         key = _segment_key(source, settings, encoder, video, weights_sha256)
         frames_each = segment_length(info.frame_rate)
-        store = SegmentStore(work_dir / "segments", key=key, frames_each=frames_each)
+        store = SegmentStore(
+            work_dir / "segments",
+            key=key,
+            frames_each=frames_each,
+            records=records,
+            largest_bytes=limits.max_work_bytes,
+        )
     reused = len(store.indexes())
 
     with clock("enlarge"):

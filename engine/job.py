@@ -20,6 +20,7 @@ from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
 from engine.probe import EpisodeInfo, probe_episode
 from engine.progress import Progress, ProgressEvent
+from engine.segment_records import SegmentRecords
 from engine.settings import Container, Settings, Size
 from engine.sizing import output_size
 from engine.source import Source, open_source
@@ -78,13 +79,21 @@ def plan(source: Source, settings: Settings) -> Plan:
 
 
 def enlarge(
-    source: Source, part: Path, settings: Settings, *, planned: Plan, work_dir: Path, progress: Progress
+    source: Source,
+    part: Path,
+    settings: Settings,
+    *,
+    planned: Plan,
+    work_dir: Path,
+    progress: Progress,
+    records: SegmentRecords | None = None,
 ) -> Report:
     """Enlarge `source` into `part` (a file, or a folder when the plan says so), which must not exist yet.
 
     `part` is complete, checked (frames out = frames in) and fsynced when this returns. `work_dir` is a folder of this
     job alone for intermediate files (segments); what is found there from an earlier attempt at the same job is used
-    after verification. On any exception `part` may be left behind; the caller removes it.
+    after verification, against `records` (None: notes in `work_dir`). On any exception `part` may be left behind; the
+    caller removes it.
     Raises any `KakudaiError`.
     """
     started = time.monotonic()
@@ -96,7 +105,7 @@ def enlarge(
         progress(ProgressEvent("enlarge", 1, 1, "pictures"))
         frames, details = 1, dict[str, object]()
     else:
-        frames, details = _enlarge_episode(source, part, settings, model, planned, work_dir, progress)
+        frames, details = _enlarge_episode(source, part, settings, model, planned, work_dir, progress, records)
     details |= {
         "kakudai": __version__,
         "settings": settings.fingerprint(),
@@ -159,6 +168,7 @@ def _enlarge_episode(
     planned: Plan,
     work_dir: Path,
     progress: Progress,
+    records: SegmentRecords | None,
 ) -> tuple[int, dict[str, object]]:
     from engine.episode import enlarge_episode
 
@@ -189,5 +199,6 @@ def _enlarge_episode(
         weights_sha256=model.weights_sha256,
         work_dir=work_dir,
         progress=progress,
+        records=records,
     )
     return report.frames, report.details

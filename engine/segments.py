@@ -1,16 +1,15 @@
 """An episode's segments: encoded one after the other, kept with a proof, reused after a crash (promise 5).
 
-A segment is a pure function of its key (source, settings, weights, versions) and its frames. `SegmentStore` is the only
-place that knows how finished ones are remembered.
+A segment is a pure function of its key (source, settings, weights, versions) and its frames. How finished ones are
+remembered is the business of `engine.segment_records`.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import threading
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
@@ -20,9 +19,10 @@ from typing import Self
 from engine.channel import Channel, ChannelClosed
 from engine.decode import queue_frames
 from engine.encode import EncodedSegment, Encoder, Video
-from engine.errors import ProcessingError
-from engine.files import publish, storing, write_durably
+from engine.errors import InputError, ProcessingError
+from engine.files import publish, storing
 from engine.planes import Planes
+from engine.segment_records import SegmentRecord, SegmentRecords, SideCarRecords
 from engine.settings import EncoderSettings
 
 PIPELINE_VERSION = 1
@@ -49,22 +49,36 @@ class Segment:
 
 
 class SegmentStore:
-    """The finished segments of one job in a folder: each a file and a JSON note that proves it.
+    """The finished segments of one job in a folder, each proven by its record.
 
-    What does not carry this `key`, or is not what its note says, is removed when the store is opened.
+    What does not carry this `key`, or is not what its record says, is removed when the store is opened.
     """
 
-    def __init__(self, folder: Path, *, key: str, frames_each: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        key: str,
+        frames_each: int,
+        records: SegmentRecords | None = None,
+        largest_bytes: int | None = None,
+    ) -> None:
+        """`records`: where finished segments are written down; None: in notes beside them.
+
+        `largest_bytes`: bound on what all segments together may take.
+        """
         self.folder = folder
         self.frames_each = frames_each
         self._key = key
+        self._records = records if records is not None else SideCarRecords(folder)
+        self._largest_bytes = largest_bytes
         self._finished: dict[int, Segment] = {}
         with storing(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            for note in sorted(folder.glob("segment_*.json")):
-                segment = self._verified(note)
+            for record in self._records.read():
+                segment = self._verified(record)
                 if segment is None:
-                    note.unlink(missing_ok=True)
+                    self._records.forget(record.index)
                 else:
                     self._finished[segment.index] = segment
             kept = {segment.path for segment in self._finished.values()}
@@ -72,19 +86,19 @@ class SegmentStore:
                 if leftover not in kept:
                     leftover.unlink(missing_ok=True)
 
-    def _verified(self, note: Path) -> Segment | None:
-        """The segment that a note proves; None where key, length or hash differ."""
-        try:
-            said = json.loads(note.read_bytes())
-            index, frames = int(said["index"]), int(said["frames"])
-            path = self.path(index)
-            if said["key"] != self._key or note != self._note(index) or not 0 < frames <= self.frames_each:
-                return None
-            if path.is_symlink() or path.stat().st_size != said["bytes"] or _sha256(path) != said["sha256"]:
-                return None
-            return Segment(index, path, frames, int(said["bytes"]), str(said["sha256"]))
-        except (ValueError, KeyError, TypeError, FileNotFoundError):
+    def _verified(self, record: SegmentRecord) -> Segment | None:
+        """The segment that a record proves; None where key, place, length or hash differ."""
+        if record.key != self._key or record.index < 0 or record.first_frame != record.index * self.frames_each:
             return None
+        if not 0 < record.frames <= self.frames_each:
+            return None
+        path = self.path(record.index)
+        try:
+            if path.is_symlink() or path.stat().st_size != record.bytes or _sha256(path) != record.sha256:
+                return None
+        except FileNotFoundError:
+            return None
+        return Segment(record.index, path, record.frames, record.bytes, record.sha256)
 
     def path(self, index: int) -> Path:
         return self.folder / f"segment_{index:05}.mkv"
@@ -93,25 +107,32 @@ class SegmentStore:
         """Where a segment is written before it is finished."""
         return self.folder / f".segment_{index:05}.part"
 
-    def _note(self, index: int) -> Path:
-        return self.folder / f"segment_{index:05}.json"
-
     def indexes(self) -> frozenset[int]:
         """Which segments are finished."""
         return frozenset(self._finished)
 
     def record(self, index: int, encoded: EncodedSegment) -> None:
-        """Publish a segment whose part is written and flushed."""
+        """Publish a segment whose part is written and flushed, then write it down.
+
+        Raises `InputError` where the segments take more than they may.
+        """
+        taken = encoded.bytes + sum(segment.bytes for segment in self._finished.values())
+        if self._largest_bytes is not None and taken > self._largest_bytes:
+            raise InputError(
+                f"its work files take more than {self._largest_bytes} bytes (limits.max_work_bytes)",
+                remedy="raise the limit, or choose an encoder that makes smaller files",
+            )
         with storing(self.path(index)):
             publish(self.part(index), self.path(index))
-        note = {"key": self._key, "index": index, **asdict(encoded)}
-        write_durably(self._note(index), json.dumps(note, indent=1).encode())
+        self._records.keep(
+            SegmentRecord(self._key, index, index * self.frames_each, encoded.frames, encoded.bytes, encoded.sha256)
+        )
         self._finished[index] = Segment(index, self.path(index), encoded.frames, encoded.bytes, encoded.sha256)
 
     def all(self, *, frames: int) -> list[Segment]:
         """Every segment of an episode of that many frames, in order.
 
-        Raises `ProcessingError` (and forgets the segment) where one is missing or has other frames.
+        Raises `ProcessingError` (and removes the segment) where one is missing or has other frames.
         """
         segments = []
         for index in range(-(-frames // self.frames_each)):
@@ -119,7 +140,8 @@ class SegmentStore:
             segment = self._finished.get(index)
             if segment is None or segment.frames != expected:
                 if segment is not None:
-                    self._note(index).unlink(missing_ok=True)
+                    segment.path.unlink(missing_ok=True)
+                    self._records.forget(index)
                 raise ProcessingError(
                     f"segment {index} has {segment.frames if segment else 'no'} frames, {expected} were decoded",
                     remedy="try again: the segment will be made anew",

@@ -105,6 +105,8 @@ class Limits:
     """Pixels of one source picture or frame."""
     max_output_pixels: int = 400_000_000
     """Pixels of one enlarged picture or frame."""
+    max_work_bytes: int = 500_000_000_000
+    """Bytes that the work files (segments) of one episode may take."""
     silence_s: float = 60.0
     """Seconds without a byte from a child process after which it counts as hung."""
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from engine.channel import Channel, ChannelClosed
 from engine.encode import EncodedSegment
-from engine.errors import ProcessingError
+from engine.errors import InputError, ProcessingError
 from engine.segments import SegmentStore, segment_length
 
 
@@ -88,6 +88,15 @@ def test_a_short_segment_in_the_middle_is_forgotten(tmp_path: Path) -> None:
     with pytest.raises(ProcessingError, match="segment 1 has 4 frames, 10 were decoded"):
         store.all(frames=30)
     assert reopened(tmp_path / "s").indexes() == {0, 2}
+
+
+def test_work_files_are_bounded(tmp_path: Path) -> None:
+    store = SegmentStore(tmp_path, key="key", frames_each=10, largest_bytes=15)
+    for index in range(2):
+        store.part(index).write_bytes(b"12345678")
+    store.record(0, EncodedSegment(10, 8, ""))
+    with pytest.raises(InputError, match="max_work_bytes"):
+        store.record(1, EncodedSegment(10, 8, ""))
 
 
 @given(st.fractions(Fraction(1, 10), 1000))
