@@ -76,17 +76,17 @@ def check_holes(source: Source, info: EpisodeInfo, packets: PacketScan) -> None:
         )
 
 
-def check_decoded(source: Source, info: EpisodeInfo, packets: PacketScan, timestamps: array[int]) -> None:
+def check_decoded(source: Source, packets: PacketScan, timestamps: array[int]) -> None:
     """Refuse a file of which a frame that is to be shown could not be decoded.
 
-    In a Matroska file that was cut at an open GOP, the leading pictures before the first decodable one are no loss:
-    nobody ever saw them.
+    In a file that was cut at an open GOP, the leading pictures that are shown before the first key frame but need
+    frames from before the cut are no loss: nobody ever saw them.
     """
     if not timestamps:
         raise InputError("has no frames that can be decoded", remedy=_REMEDY, path=source.path)
     lost = sorted(set(packets.timestamps) - set(timestamps))
-    if info.container == "mkv":
-        lost = [pts for pts in lost if pts > timestamps[0]]
+    first_key = timestamps[0] if packets.first_pts is None else packets.first_pts
+    lost = [pts for pts in lost if pts > timestamps[0] or pts >= first_key]
     strange = set(timestamps) - set(packets.timestamps)
     if lost or strange:
         raise InputError(

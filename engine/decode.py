@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from types import TracebackType
 from typing import Self
@@ -43,7 +43,16 @@ class Decoder:
     or format, missing or unordered timestamps, and counts that disagree; `ProcessingError` when ffmpeg dies or hangs.
     """
 
-    def __init__(self, source: Source, info: EpisodeInfo, *, limits: Limits, queue_bytes: int = QUEUE_BYTES) -> None:
+    def __init__(
+        self,
+        source: Source,
+        info: EpisodeInfo,
+        *,
+        limits: Limits,
+        excused: Mapping[str, int] | None = None,
+        queue_bytes: int = QUEUE_BYTES,
+    ) -> None:
+        """`excused`: complaints of ffmpeg that are no damage, and how often each may be heard."""
         self.timestamps: array[int] = array("q")
         self.frames = 0
         self._source = source
@@ -60,6 +69,7 @@ class Decoder:
                 subject=source.path,
                 pass_fds=(source.fd, writing),
                 unheard={stream.codec for stream in info.streams} - {info.video.codec},
+                excused=excused,
             )
         except BaseException:
             self._timestamps_pipe.close()

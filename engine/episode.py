@@ -23,6 +23,7 @@ from engine.files import storing
 from engine.frames_out import write_frames
 from engine.mux import Timing, check_matroska, mux_matroska
 from engine.mux_mp4 import check_mp4, mux_mp4
+from engine.open_gop import opening_complaints
 from engine.packets import PacketScan, scan_packets
 from engine.planes import PlaneFormat, Planes
 from engine.probe import ColorTags, EpisodeInfo
@@ -72,7 +73,7 @@ def enlarge_episode(
     Raises `InputError` (damaged, incomplete, or not fit for the container), `ProcessingError`, `EnvironmentFault`.
     """
     limits, clock = settings.limits, _Clock()
-    encoder = _LOSSLESS if container is Container.PNG else settings.encoder
+    encoder = episode_encoder(settings, container)
     video = Video(output_size, output_format, info.sample_aspect, _output_colors(info, output_size), info.frame_rate)
     check_deliverable(
         source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
@@ -156,6 +157,11 @@ def enlarge_episode(
     return EpisodeReport(frames, details)
 
 
+def episode_encoder(settings: Settings, container: Container) -> EncoderSettings:
+    """The encoder of the segments: the profile's, lossless on the way to numbered frames."""
+    return _LOSSLESS if container is Container.PNG else settings.encoder
+
+
 def check_deliverable(
     source: Source,
     info: EpisodeInfo,
@@ -202,19 +208,19 @@ def _enlarge_frames(
 ) -> tuple[Timing, list[Segment]]:
     """Decode, enlarge and encode every frame that no finished segment holds; all timestamps and all segments."""
     with (
-        Decoder(source, info, limits=limits) as decoder,
+        Decoder(source, info, limits=limits, excused=opening_complaints(source, info, packets, limits)) as decoder,
         SegmentWriter(store, video=video, settings=encoder, silence_s=limits.silence_s, subject=source.path) as writer,
     ):
-        done = 0
+        done, expected = 0, len(packets.timestamps)
         there = store.indexes()
         for number, planes in enumerate(decoder):
             index = number // store.frames_each
             if index not in there:
                 writer.put(index, enlarge(planes))
             done = number + 1
-            progress(ProgressEvent("enlarge", done, max(done, info.frames or done), "frames"))
+            progress(ProgressEvent("enlarge", done, max(done, expected), "frames"))
         writer.finish()
-    check_decoded(source, info, packets, decoder.timestamps)
+    check_decoded(source, packets, decoder.timestamps)
     last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
     return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done)
 

@@ -14,10 +14,12 @@ from typing import Literal
 
 from engine import __version__, encoders, image
 from engine.color import plane_enlarger
+from engine.episode import check_deliverable, enlarge_episode, episode_encoder
 from engine.errors import InputError
 from engine.models import Model, load_model
 from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
+from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo, probe_episode
 from engine.progress import Progress, ProgressEvent
 from engine.segment_records import SegmentRecords
@@ -64,7 +66,8 @@ class Report:
 def plan(source: Source, settings: Settings) -> Plan:
     """Read the headers of `source` and decide what comes out.
 
-    Raises `InputError` (damaged or refused), `NothingToDo` (large enough already, or made by Kakudai), `ToolError`.
+    Raises `InputError` (damaged or refused), `UsageError` (the encoder or container asked for cannot carry it),
+    `NothingToDo` (large enough already, or made by Kakudai), `ToolError`.
     """
     extension = source.path.suffix.lower()
     if extension in image.EXTENSIONS:
@@ -151,6 +154,14 @@ def _plan_episode(source: Source, settings: Settings) -> Plan:
     shift_x, shift_y = info.format.chroma_shift or (0, 0)
     size = output_size(info.size, settings, sample_aspect=info.sample_aspect, multiple=(1 << shift_x, 1 << shift_y))
     container = _container(info, settings)
+    check_deliverable(
+        source,
+        info,
+        output_size=size,
+        output_format=_output_format(info, settings, container),
+        container=container,
+        encoder=episode_encoder(settings, container),
+    )
     extension = "" if container is Container.PNG else f".{container.value}"
     name = output_name(source.path.stem, extension, output=size, source=info.size, settings=settings)
     return Plan("episode", info.size, size, name, output_is_folder=container is Container.PNG, frames=info.frames)
@@ -158,6 +169,12 @@ def _plan_episode(source: Source, settings: Settings) -> Plan:
 
 def _container(info: EpisodeInfo, settings: Settings) -> Container:
     return Container(info.container) if settings.container is Container.SAME else settings.container
+
+
+def _output_format(info: EpisodeInfo, settings: Settings, container: Container) -> PlaneFormat:
+    if container is Container.PNG:
+        return encoders.picture_format(info.format)
+    return encoders.output_format(info.format, settings.encoder)
 
 
 def _enlarge_episode(
@@ -170,15 +187,9 @@ def _enlarge_episode(
     progress: Progress,
     records: SegmentRecords | None,
 ) -> tuple[int, dict[str, object]]:
-    from engine.episode import enlarge_episode
-
     info = probe_episode(source, limits=settings.limits)
     container = _container(info, settings)
-    leaving = (
-        encoders.picture_format(info.format)
-        if container is Container.PNG
-        else encoders.output_format(info.format, settings.encoder)
-    )
+    leaving = _output_format(info, settings, container)
     enlarge_planes = plane_enlarger(
         info.format,
         source_size=info.size,

@@ -30,6 +30,8 @@ class StreamPackets:
     """End of the last packet in presentation order."""
     longest: int = 0
     """The longest duration of a packet."""
+    timestamps: array[int] = field(default_factory=lambda: array("q"))
+    """PTS of every packet that has one, in the order of the file."""
 
 
 @dataclass
@@ -43,6 +45,12 @@ class PacketScan:
     streams: dict[int, StreamPackets] = field(default_factory=dict)
     timestamps: array[int] = field(default_factory=lambda: array("q"))
     without_timestamp: int = 0
+    first_pts: int | None = None
+    """PTS of the first packet of the video in the order of decoding."""
+    leading: int = 0
+    """Packets of the video that lie behind the first one but come before it in time: an open GOP at the start."""
+    opening_frames: int = 0
+    """Frames that are shown from the first packet up to the second key frame."""
     last_duration: int | None = None
     durations: set[int] = field(default_factory=set)
     """Durations that shown packets of the video have, two at most."""
@@ -70,7 +78,7 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
 
     What decoders say while ffprobe looks at the first frames does not count: only the demuxer is asked.
 
-    Memory: 8 bytes for each frame. Raises `ProcessingError` where ffprobe hangs or cannot be read.
+    Memory: 8 bytes for each packet. Raises `ProcessingError` where ffprobe hangs or cannot be read.
     """
     options = [word for name, value in fenced(limits).items() for word in (f"-{name}", value)]
     argv = ["ffprobe", "-hide_banner", "-loglevel", "repeat+level+warning", *options]
@@ -78,6 +86,7 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
     argv += [descriptor_url(fd)]
     scan = PacketScan()
     last = (-1, 0)
+    keys = 0
     decoders = {stream.codec for stream in info.streams}
     with Child(argv, silence_s=limits.silence_s, subject=subject, pass_fds=(fd,), unheard=decoders) as child:
         for line in _lines(child):
@@ -92,8 +101,18 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
             pts = _ticks(fields.get("pts"))
             if pts is not None:
                 packets.end = max(packets.end, pts + (duration or 0))
-            if index != info.video_index or "D" in fields.get("flags", ""):
+                if index != info.video_index:
+                    packets.timestamps.append(pts)
+            if index != info.video_index:
                 continue
+            if scan.first_pts is None:
+                scan.first_pts = pts
+            elif pts is not None and pts < scan.first_pts:
+                scan.leading += 1
+            if "D" in fields.get("flags", ""):
+                continue
+            keys += fields.get("flags", "").startswith("K")
+            scan.opening_frames += keys < 2 and pts is not None and pts >= (scan.first_pts or 0)
             if pts is None:
                 scan.without_timestamp += 1
                 continue

@@ -16,8 +16,8 @@ import signal
 import subprocess
 import threading
 import time
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -62,7 +62,9 @@ class Child:
     """A running child process. Use as a context manager: whatever happens, it is gone afterwards.
 
     Its stderr is drained by a thread; the last lines are kept, and lines that ffmpeg marks `[error]` or `[fatal]` are
-    counted (and the first is kept). `silence_s` without a byte from or to the child, while one is waited for, kills it.
+    counted (and the first is kept;
+    `complaints` has each without its prefix). `silence_s` without a byte from or to the child, while one is waited for,
+    kills it.
     """
 
     def __init__(
@@ -76,12 +78,13 @@ class Child:
         writes: bool = False,
         unheard: Iterable[str] = (),
         folder: Path | None = None,
+        excused: Mapping[str, int] | None = None,
     ) -> None:
         """`argv[0]` is the bare name of a program; `subject` is the file that errors are about.
 
         `feed` opens a pipe to the child's stdin; `writes` says that it writes files itself, so that a full disk is
         looked for in its messages; `unheard` are decoders of other streams, whose errors do not count; `folder` is its
-        working directory.
+        working directory; `excused` are errors that do not count either, as often as said.
         Raises `ToolError` where the program is missing.
         """
         self.name = argv[0]
@@ -90,10 +93,12 @@ class Child:
         self.status: int | None = None
         self.error_lines = 0
         self.first_error = ""
+        self.complaints: Counter[str] = Counter()
         self._lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._last_byte_at = time.monotonic()
         self._hung = False
         self._writes = writes
+        self._excused = Counter(excused or {})
         self._unheard = tuple(f"[{codec}" for codec in unheard)
         environment = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
         environment["LC_ALL"] = "C.UTF-8"  # messages are read: they must not be translated
@@ -150,6 +155,11 @@ class Child:
         if text.startswith(self._unheard):
             return
         if any(mark in text for mark in _ERROR_MARKS):
+            complaint = text.rpartition("[error] ")[2]
+            if self._excused[complaint] > 0:
+                self._excused[complaint] -= 1
+                return
+            self.complaints[complaint] += 1
             self.error_lines += 1
             self.first_error = self.first_error or text
 
