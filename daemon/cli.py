@@ -25,6 +25,7 @@ examples:
   kakudai retry 12 13                       try failed jobs again
   kakudai upscale cel.png -o big.png        enlarge one picture, without the service
   kakudai upscale episode.mkv -o out/ --target 1080p
+  kakudai verify big.mkv episode.mkv        is it still what was delivered, and made of that file?
   kakudai check                             what is installed, what is missing, how to get it
   kakudai config show                       what is understood of the configuration
 
@@ -34,6 +35,7 @@ Without --config: /etc/kakudai/config.yaml, else ./config.yaml. Exit codes: 0 do
 
 _FOREIGN = {
     "upscale": "enlarge files without the service",
+    "verify": "check a delivered output against its report",
     "check": "what is installed, what is missing, how to get it",
 }
 _CONFIG_HELP = "the configuration (default: /etc/kakudai/config.yaml, else ./config.yaml)"
@@ -75,7 +77,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def build_parser(words: Sequence[str] = ()) -> _Parser:
-    """The command line. `upscale` and `check` bring their own arguments, and are loaded only if `words` name them."""
+    """The command line. Commands of their own modules are loaded only if `words` name them."""
     parser = _Parser(
         prog="kakudai",
         description="Enlarge anime pictures and episodes with m-SRCNN; everything else in the file stays as it was.",

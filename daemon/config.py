@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from daemon.config_model import Config, Folder, Original, Retention, Retry, TakenName
+from daemon.config_model import Config, Folder, Original, Reports, Retention, Retry, TakenName
 from daemon.config_reader import (
     LARGEST_FILE,
     Section,
@@ -46,7 +46,7 @@ from engine.settings import (
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_TOP = ("state_dir", "work_dir", "device", "rescan_s", "limits", "retention", "retry", "profiles", "folders")
+_TOP = ("state_dir", "work_dir", "device", "rescan_s", "reports", "limits", "retention", "retry", "profiles", "folders")
 _PROFILE = (
     "mode",
     "scale",
@@ -143,6 +143,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         retry=_read_retry(Section(top.raw("retry"), path="retry", known=_fields(Retry), problems=problems)),
         profiles=profiles,
         folders=tuple(folders),
+        reports=top.take("reports", lambda value: parse_choice(value, Reports), Reports.FOLDER),
         work_base=top.take("work_dir", path_below(base), None),
     )
     _check_places(config, sections)

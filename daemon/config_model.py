@@ -30,6 +30,14 @@ class TakenName(enum.StrEnum):
     SKIP = "skip"
 
 
+class Reports(enum.StrEnum):
+    """Where the report of a delivered output goes: `reports` in the state folder, beside the output, or nowhere."""
+
+    FOLDER = "folder"
+    BESIDE = "beside"
+    OFF = "off"
+
+
 @dataclass(frozen=True)
 class Retention:
     """How long things are kept once nobody works on them."""
@@ -81,6 +89,7 @@ class Config:
     retry: Retry = dataclasses.field(default_factory=Retry)
     profiles: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
     folders: tuple[Folder, ...] = ()
+    reports: Reports = Reports.FOLDER
     work_base: Path | None = None
     """A folder of the user's, in which the work folder is made; None: it is `work` in `state_dir`."""
 

@@ -1,7 +1,7 @@
 """From a finished part to a delivered file, in steps that each can be the last before a power cut.
 
     part, durable → `verifying` in the ledger, with the part's content and final name → rename without replacing
-    → fsync of the folder → `delivered` in the ledger → what becomes of the original
+    → fsync of the folder → report → `delivered` in the ledger → what becomes of the original
 
 After a death, the disk tells how far it came: the part is there, or what has its content lies under the final name.
 """
@@ -13,6 +13,7 @@ import errno
 import logging
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from daemon.config_model import Folder, Original, TakenName
@@ -29,8 +30,12 @@ log = logging.getLogger(__name__)
 _CHANGED = "the source has changed since it was enlarged, and was kept"
 
 
-def deliver(job: Job, folder: Folder, ledger: Ledger) -> None:
+def deliver(
+    job: Job, folder: Folder, ledger: Ledger, *, write_report: Callable[[Job, Path], None] = lambda _job, _output: None
+) -> None:
     """Bring a job in `verifying` to its end; may be called again after any interruption.
+
+    `write_report` writes the report of the job's output, durably.
 
     Raises `EnvironmentFault` and `OutputError` (nothing is lost, call again later), `ProcessingError` (part gone).
     """
@@ -59,6 +64,7 @@ def deliver(job: Job, folder: Folder, ledger: Ledger) -> None:
                 path=job.source,
             )
         flush_folder(output.parent)
+    write_report(job, output)
     ledger.delivered(job, original="kept" if folder.original is Original.KEEP else "pending")
     log.info("delivered %s as %s", printable(job.source), printable(output))
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -20,10 +19,11 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from daemon.job import Identity
 from daemon.place import read_back
+from daemon.report import assemble, folder_facts, source_facts
 from daemon.request import Request
 from daemon.segment_rows import PipedRecords
 from daemon.settling import look
@@ -142,12 +142,12 @@ def _work(request: Request, channel: Channel) -> None:
             raise SourceChanged
         planned = engine_job.plan(source, request.settings)
         try:
-            sha256 = source.sha256()
+            facts = source_facts(source)
         except OSError as error:
             raise EnvironmentFault(
                 f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
             ) from error
-        part, work_dir, records = _agree(planned, sha256, channel)
+        part, work_dir, records = _agree(planned, facts["sha256"], channel)
         report = engine_job.enlarge(
             source,
             part,
@@ -159,7 +159,7 @@ def _work(request: Request, channel: Channel) -> None:
         )
         if source.changed():
             raise SourceChanged
-    _finish(part, report, channel)
+    _finish(part, report, request, facts, channel)
 
 
 def _work_on_frames(request: Request, channel: Channel) -> None:
@@ -167,13 +167,14 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
     if before is None or not request.identity.same_file(before.identity):
         raise SourceChanged
     planned = sequence.plan_sequence(request.source, request.settings)
-    part, work_dir, _ = _agree(planned, _frames_sha256(request.source), channel)
+    facts = folder_facts(request.source)
+    part, work_dir, _ = _agree(planned, facts["sha256"], channel)
     report = sequence.enlarge_sequence(
         request.source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
     )
     if look(os.fspath(request.source), "sequence") != before:
         raise SourceChanged
-    _finish(part, report, channel)
+    _finish(part, report, request, facts, channel)
 
 
 def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path, PipedRecords]:
@@ -199,7 +200,7 @@ def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path, Pi
     return Path(places["part"]), Path(places["work_dir"]), records
 
 
-def _finish(part: Path, report: Report, channel: Channel) -> None:
+def _finish(part: Path, report: Report, request: Request, source: dict[str, Any], channel: Channel) -> None:
     mask = os.umask(0o077)
     os.umask(mask)
     part.chmod((0o777 if part.is_dir() else 0o666) & ~mask)
@@ -211,28 +212,12 @@ def _finish(part: Path, report: Report, channel: Channel) -> None:
         inode=content.inode,
         size=content.size,
         sha256=content.sha256,
-        report={
-            "kind": report.kind,
-            "frames": report.frames,
-            "source_size": str(report.source_size),
-            "output_size": str(report.output_size),
-            "seconds": round(report.seconds, 3),
-            "details": report.details,
-        },
+        report=assemble(report, source=source, settings=request.settings, content=content),
     )
 
 
 def _identity(source: Source) -> Identity:
     return Identity.of(os.fstat(source.fd))
-
-
-def _frames_sha256(folder: Path) -> str:
-    """SHA-256 over the names and SHA-256s of the frames."""
-    digest = hashlib.sha256()
-    for frame in sequence.frames_in(folder):
-        with open_source(frame) as source:
-            digest.update(f"{frame.name}\0{source.sha256()}\n".encode("utf-8", "surrogateescape"))
-    return digest.hexdigest()
 
 
 def _die_with(service: int) -> None:

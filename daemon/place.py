@@ -13,13 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.job import signed
-from engine.files import flush_folder, storing
+from engine.files import content_hashes, flush_folder, storing
 
 _LONGEST_NAME = 255
 """Bytes of a file name on Linux."""
 _RENAME_NOREPLACE = 1
 _AT_FDCWD = -100
-_CHUNK = 1 << 20
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -106,17 +105,19 @@ class Content:
     inode: int
     size: int
     sha256: str
+    crc32: str | None = None
+    """Of a file."""
 
 
 def read_back(path: Path) -> Content:
     """Read a part back. A folder's SHA-256 is over the names and SHA-256s of its files, its size their sum."""
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        return Content(signed(status.st_ino), status.st_size, _sha256(path))
+        return Content(signed(status.st_ino), status.st_size, *_hashes(path))
     digest = hashlib.sha256()
     size = 0
     for file in _files_below(path):
-        digest.update(f"{file.relative_to(path)}\0{_sha256(file)}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file.relative_to(path)}\0{_hashes(file)[0]}\n".encode("utf-8", "surrogateescape"))
         size += file.lstat().st_size
     return Content(signed(status.st_ino), size, digest.hexdigest())
 
@@ -137,9 +138,6 @@ def _files_below(folder: Path) -> Iterator[Path]:
     yield from sorted(path for path in folder.rglob("*") if not path.is_dir())
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
+def _hashes(path: Path) -> tuple[str, str]:
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return content_hashes(file.fileno())

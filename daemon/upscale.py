@@ -13,11 +13,13 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
 from daemon.names import is_hidden, source_kind
-from daemon.place import make_folder, part_path, remove, rename_without_replacing
+from daemon.place import make_folder, part_path, read_back, remove, rename_without_replacing
+from daemon.report import assemble, beside, delivered, folder_facts, source_facts, write_report
 from daemon.text import duration, printable
 from daemon.upscale_arguments import add_arguments, settings_from
 from engine import image
@@ -38,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     exit_code = 0
     for job in jobs:
         try:
-            result = _enlarge(job, _for_output(job, settings), force=arguments.force, quiet=arguments.json)
+            result = _enlarge(job, _for_output(job, settings), arguments)
         except NothingToDo as nothing:
             _tell(arguments, {"file": printable(job.path), "state": "skipped", "reason": nothing.reason})
         except KakudaiError as error:
@@ -117,21 +119,21 @@ def _for_output(job: _Job, settings: Settings) -> Settings:
     return dataclasses.replace(settings, container=containers.get(suffix, settings.container))
 
 
-def _enlarge(job: _Job, settings: Settings, *, force: bool, quiet: bool) -> dict[str, object]:
+def _enlarge(job: _Job, settings: Settings, arguments: argparse.Namespace) -> dict[str, object]:
     if job.is_sequence:
         planned = plan_sequence(job.path, settings)
-        return _produce(job, None, planned, settings, force=force, quiet=quiet)
+        return _produce(job, None, planned, settings, arguments)
     with open_source(job.path) as source:
         planned = plan(source, settings)
-        return _produce(job, source, planned, settings, force=force, quiet=quiet)
+        return _produce(job, source, planned, settings, arguments)
 
 
 def _produce(
-    job: _Job, source: Source | None, planned: Plan, settings: Settings, *, force: bool, quiet: bool
+    job: _Job, source: Source | None, planned: Plan, settings: Settings, arguments: argparse.Namespace
 ) -> dict[str, object]:
     """Make the part, then give it its name. The work folder stays after a failure, so that a second try goes on."""
     output = job.output if job.output is not None else job.folder / planned.output_name
-    if os.path.lexists(output) and not force:
+    if os.path.lexists(output) and not arguments.force:
         raise OutputError("exists already", remedy="add --force to replace it, or choose another -o", path=output)
     make_folder(output.parent)
     part = part_path(output.parent, output.name, str(os.getpid()))
@@ -139,7 +141,7 @@ def _produce(
     with storing(work_dir):
         work_dir.mkdir(exist_ok=True)
     try:
-        with _bar(printable(job.path.name), quiet=quiet) as progress:
+        with _bar(printable(job.path.name), quiet=arguments.json) as progress:
             if source is None:
                 report = enlarge_sequence(
                     job.path, part, settings, planned=planned, work_dir=work_dir, progress=progress
@@ -148,13 +150,22 @@ def _produce(
                 report = enlarge(source, part, settings, planned=planned, work_dir=work_dir, progress=progress)
         if job.output is None:
             output = job.folder / report.output_name
-        _put(part, output, force=force)
+        facts = _facts(job, source) if arguments.report else {}
+        content = read_back(part) if arguments.report else None
+        _put(part, output, force=arguments.force)
+        if content is not None:
+            assembled = assemble(report, source=facts, settings=settings, content=content)
+            write_report(delivered(assembled, output), beside(output))
     finally:
         remove(part)
         with contextlib.suppress(OSError):  # kept when segments are in it
             work_dir.rmdir()
     remove(work_dir)
     return _result(job, output, report)
+
+
+def _facts(job: _Job, source: Source | None) -> dict[str, Any]:
+    return source_facts(source) if source is not None else folder_facts(job.path)
 
 
 def _put(part: Path, output: Path, *, force: bool) -> None:

@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, metavar="OUT", help="a file (for one input) or a folder"
     )
     parser.add_argument("--force", action="store_true", help="replace outputs that exist")
+    parser.add_argument(
+        "--report", action="store_true", help="write a report for `kakudai verify` beside each output (.kakudai.json)"
+    )
     parser.add_argument("--sequence", action="store_true", help="each folder given holds numbered frames: one job")
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.yaml to take the profile from")
     parser.add_argument("--profile", metavar="NAME", help="profile to start from (default: default)")

@@ -7,6 +7,7 @@ what led to it, so that a step the disk refused (`EnvironmentFault`) is simply m
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
 import os
 from collections import deque
@@ -21,6 +22,7 @@ from daemon.ledger import Ledger
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.pauses import Pauses
 from daemon.place import make_folder, remove
+from daemon.report import delivered, report_path, write_report
 from daemon.request import Request
 from daemon.running import Running
 from daemon.text import printable
@@ -236,7 +238,7 @@ class Worker:
                 continue
             try:
                 if job.state == "verifying":
-                    deliver(job, folder, self._ledger)
+                    deliver(job, folder, self._ledger, write_report=self._write_report)
                     remove(self.work_dir(job))
                 else:
                     finish_original(job, folder, self._ledger)
@@ -246,6 +248,11 @@ class Worker:
                 self._pause(folder, error)
             except ProcessingError as error:
                 self._conclude_failure(job, folder, Failed.from_error(error))
+
+    def _write_report(self, job: Job, output: Path) -> None:
+        path = report_path(self._config, output, job.id)
+        if path is not None and job.report is not None:
+            write_report(delivered(json.loads(job.report), output, job=job.id), path)
 
     def _claim(self, missing: Mapping[Path, str]) -> None:
         ready = [

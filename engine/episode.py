@@ -29,6 +29,7 @@ from engine.planes import PlaneFormat, Planes
 from engine.probe import ColorTags, EpisodeInfo
 from engine.process import tool_version
 from engine.progress import Progress, ProgressEvent
+from engine.report import episode_facts, facts_of
 from engine.segment_records import SegmentRecords
 from engine.segments import PIPELINE_VERSION, Segment, SegmentStore, SegmentWriter, segment_length
 from engine.settings import Container, EncoderSettings, Limits, Settings, Size
@@ -134,6 +135,12 @@ def enlarge_episode(
             differences = verify_episode(
                 result, source=source, info=info, packets=packets, video=video, timing=timing, limits=limits
             )
+    streams: dict[str, Any] = {"after": None}
+    with clock("report"):
+        streams["before"] = facts_of(source, info, packets, limits=limits)
+        if container is not Container.PNG:
+            with open_source(part) as result:
+                streams["after"] = episode_facts(result, limits=limits)
     if source.changed():
         raise ProcessingError(
             "the source was changed while it was being enlarged", remedy="it is taken up again", path=source.path
@@ -149,6 +156,8 @@ def enlarge_episode(
         "leading_pictures_dropped": len(packets.timestamps) - frames,
         "segments": len(segments),
         "segments_reused": reused,
+        "video_bytes": sum(segment.bytes for segment in segments),
+        "streams": streams,
         "warnings": warnings,
         "differences": differences,
         "ffmpeg": tool_version("ffmpeg"),

@@ -37,7 +37,8 @@ def fenced(limits: Limits, *, formats: str = EPISODE_FORMATS) -> dict[str, str]:
     return {
         "protocol_whitelist": "file,pipe",
         "format_whitelist": formats,
-        "max_pixels": str(limits.max_pixels * 9 // 8 + 65_536),  # ffmpeg counts what it allocates, padding included
+        # ffmpeg counts what it allocates, padding included
+        "max_pixels": str(min(limits.max_pixels * 9 // 8 + 65_536, 2**31 - 1)),
     }
 
 

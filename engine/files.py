@@ -7,7 +7,9 @@ from an output that cannot be written at all.
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,6 +34,7 @@ _FAULTS = frozenset(
 )
 """Errors of the machine rather than of the job: the same job succeeds once they are gone."""
 
+_CHUNK = 1 << 20
 _REMEDY = "free space on the disk, or bring the file system back; work goes on by itself then"
 
 
@@ -94,3 +97,13 @@ def write_durably(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         publish(hidden, path)
+
+
+def content_hashes(fd: int) -> tuple[str, str]:
+    """SHA-256 (hex) and CRC-32 (eight upper-case digits) of an open file, in one pass."""
+    digest, checksum, offset = hashlib.sha256(), 0, 0
+    while chunk := os.pread(fd, _CHUNK, offset):
+        digest.update(chunk)
+        checksum = zlib.crc32(chunk, checksum)
+        offset += len(chunk)
+    return digest.hexdigest(), f"{checksum:08X}"
