@@ -131,8 +131,8 @@ def _reduced(picture: Levels, scale: int, authors_alignment: bool) -> tuple[Leve
     if not authors_alignment:
         original = degrade.crop_to_multiple(picture, scale)
         return degrade.reduce(original, scale), original
-    small = cv2.resize(picture, None, fx=1 / scale, fy=1 / scale, interpolation=cv2.INTER_LINEAR)
-    return np.asarray(small, np.uint8), picture
+    size = (picture.shape[1] // scale, picture.shape[0] // scale)
+    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8), picture
 
 
 def _aligned(made: Levels, original: Levels) -> tuple[Levels, Levels]:

@@ -41,8 +41,7 @@ def export(run: Path, *, test: Path | None, out: Path, force: bool = False) -> d
     best = weights.load(folder.best)
     card = _card(recipe, folder)
     arrays = [np.asarray(array, np.float32) for array in best.arrays.values()]
-    with storing_hdf5(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with storing_hdf5(out, needs=1 << 20):
         if test is not None:
             chosen = {
                 name: method

@@ -6,6 +6,7 @@ checkpoint holds the weights, the moments of Adam and the averaged weights.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from pathlib import Path
@@ -45,7 +46,7 @@ def fit(patches: Path, run: Path, recipe: Recipe, *, time_limit_s: float | None 
         _check(file, patches, recipe)
         folder = RunFolder(run)
         attributes = {
-            **{name: _plain(value) for name, value in file.attrs.items()},
+            "facts": json.loads(file.attrs["facts"]),
             "counts": {name: int(file[name]["data"].shape[0]) for name in ("train", "validation")},
         }
         progress = folder.begin(recipe, patches, attributes)
@@ -162,11 +163,12 @@ class _Training:
             "upsampling": recipe.upsampling.value,
             "validation": {"epoch": line.epoch, "psnr": round(line.validation_psnr, 3)},
         }
-        with storing_hdf5(self._folder.best):
+        with storing_hdf5(self._folder.best, needs=1 << 20):
             weights.save(self._folder.best, self._network, self._average, card)
 
     def _line(self, loss: float, mse: float) -> Line:
         assert self._phase is not None
+        recipe = self._recipe
         seen, wanted = self._held_out
         identity = float(np.mean(np.square(seen - wanted, dtype=np.float64)))
         return Line(
@@ -176,7 +178,9 @@ class _Training:
             validation_mse=mse,
             validation_psnr=_psnr(mse),
             interpolation_psnr=_psnr(identity),
-            learning_rate=float(keras.ops.convert_to_numpy(self._optimizer.learning_rate)),
+            learning_rate=learning_rate(
+                recipe, self._progress.epochs * self._steps - 1, recipe.fit.epochs * self._steps
+            ),
             seconds=self._progress.seconds,
         )
 
@@ -260,7 +264,3 @@ def _phase_of(recipe: Recipe, epoch: int) -> Phase:
 
 def _psnr(mse: float) -> float:
     return -10 * math.log10(max(mse, 1e-10))
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

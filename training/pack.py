@@ -39,8 +39,7 @@ def pack(images: Path, out: Path, recipes: list[Recipe], *, limit_bytes: int) ->
     budget = limit_bytes // len(by_kind)
     counts: dict[str, int] = {}
     part = out.with_name(f".{out.name}.part")
-    with storing_hdf5(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    with storing_hdf5(out, needs=limit_bytes):
         try:
             with h5py.File(part, "w") as file:
                 file.attrs["format"] = FORMAT
@@ -85,7 +84,7 @@ def patches_from_pack(pack_path: Path, out: Path, recipe: Recipe) -> dict[str, i
             return write_patches(out, sides, recipe, facts)
     except (KeyError, OSError) as error:
         raise InputError(
-            f"not a pack for the preprocessing {recipe.prepare.preprocessing!r} ({error})",
+            f"not a pack for the preprocessing '{recipe.prepare.preprocessing}' ({error})",
             remedy="make it again with `kakudai-train pack`",
             path=pack_path,
         ) from error

@@ -7,6 +7,7 @@ should say): float32 (n, 1, size, size) luma in 0..1, as the authors store them,
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -71,18 +72,30 @@ def _busy_corners(luma: Levels, *, size: int, step: int, most: int, rng: np.rand
     return [(step * int(i // energy.shape[1]), step * int(i % energy.shape[1])) for i in chosen]
 
 
+_MARGIN = 4 << 20
+"""Bytes that HDF5 may hold back until it closes a file."""
+
+
 @contextmanager
-def storing_hdf5(path: Path) -> Iterator[None]:
-    """Like `engine.files.storing`; HDF5 also reports a full disk as an error without a number, or another kind."""
-    try:
-        with storing(path):
-            yield
-    except RuntimeError as error:
-        if "errno = 28" in str(error) or "No space" in str(error):
-            raise EnvironmentFault(
-                "cannot be written: no space left on the disk", remedy="free space and run it again", path=path
-            ) from error
-        raise
+def storing_hdf5(path: Path, *, needs: int = 0) -> Iterator[None]:
+    """Like `engine.files.storing`, and asks for room first: HDF5 crashes when the disk is full as it closes a file.
+
+    `needs`: bytes about to be written. Raises `EnvironmentFault`.
+    """
+    with storing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _ask_for_room(path, needs)
+        yield
+
+
+def _ask_for_room(path: Path, needs: int) -> None:
+    free = shutil.disk_usage(path.parent).free
+    if free < needs + _MARGIN:
+        raise EnvironmentFault(
+            f"no space left on the disk: {free >> 20} MiB are free and {(needs + _MARGIN) >> 20} are needed to go on",
+            remedy="free space and run the same command again",
+            path=path,
+        )
 
 
 class PatchWriter:
@@ -95,6 +108,7 @@ class PatchWriter:
             for name in ("data", "label")
         )
         self._size = size
+        self._path = Path(group.file.filename)
 
     @property
     def count(self) -> int:
@@ -104,6 +118,7 @@ class PatchWriter:
         """Append the patches at `where` of two planes of the same size."""
         for first in range(0, len(where), 512):
             part = where[first : first + 512]
+            _ask_for_room(self._path, 2 * len(part) * 4 * self._size**2)
             for dataset, plane in ((self._data, seen), (self._label, wanted)):
                 patches = np.stack([plane[y : y + self._size, x : x + self._size] for y, x in part])
                 dataset.resize(dataset.shape[0] + len(part), axis=0)
@@ -122,7 +137,6 @@ def write_patches(
     knobs = recipe.prepare
     counts: dict[str, int] = {}
     with storing_hdf5(out):
-        out.parent.mkdir(parents=True, exist_ok=True)
         try:
             with h5py.File(part, "w") as file:
                 for name, planes in sides.items():

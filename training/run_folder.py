@@ -15,6 +15,7 @@ import csv
 import json
 import platform
 import subprocess
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from importlib import metadata
@@ -34,6 +35,8 @@ from training.plot import plot
 from training.recipe import Recipe, differences, parse_recipe, plain
 
 Arrays = list[NDArray[np.float32]]
+_STATE_BYTES = 8 << 20
+"""More than any state file here needs."""
 
 
 @dataclass
@@ -120,7 +123,7 @@ class RunFolder:
         state, averages = self._state(progress.epochs)
         for path in (state, averages):
             part = path.with_name(f"part-{path.name}")  # Keras insists on the ending .weights.h5
-            with storing_hdf5(path):
+            with storing_hdf5(path, needs=_STATE_BYTES):
                 try:
                     if path is state:
                         model.save_weights(part)
@@ -148,7 +151,9 @@ class RunFolder:
         state, averages = self._state(progress.epochs)
         try:
             model.optimizer.build(model.trainable_variables)
-            model.load_weights(state)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # what does not fit is an error below
+                model.load_weights(state)
             with np.load(averages, allow_pickle=False) as arrays:
                 average = [
                     arrays[name].reshape(w.shape) for name, w in zip(arrays.files, model.get_weights(), strict=True)

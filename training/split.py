@@ -62,12 +62,19 @@ def split_pictures(files: list[Path], split: Split, *, seed: int, distance: int)
     if by_count:
         order = order[: 2 * int(split.training + split.validation + split.test) + 64]
     readable, groups = _groups(order, distance=distance)
-    wanted = {
-        side: int(getattr(split, side)) if by_count else round(getattr(split, side) * len(readable)) for side in SIDES
-    }
+    if not readable:
+        raise InputError("no picture in this folder can be read", remedy="see the list above", path=files[0].parent)
+    if by_count:
+        wanted = {side: int(getattr(split, side)) for side in SIDES}
+    else:
+        wanted = {
+            side: max(1, round(share * len(readable))) if (share := getattr(split, side)) else 0
+            for side in ("validation", "test")
+        }
+        wanted["training"] = 1
     if sum(wanted.values()) > len(readable):
         raise InputError(
-            f"{sum(wanted.values())} pictures are wanted and {len(readable)} can be used",
+            f"at least {sum(wanted.values())} pictures are needed, and {len(readable)} can be used",
             remedy="add pictures, or split by shares: --split '{training: 0.8, validation: 0.1, test: 0.1}'",
             path=files[0].parent,
         )
