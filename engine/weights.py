@@ -46,6 +46,12 @@ class Card:
     sha256: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def of_the_paper(self) -> bool:
+        """Whether it was trained by the paper's own recipe."""
+        recipe = self.facts.get("recipe")
+        return isinstance(recipe, dict) and recipe.get("name") == "paper"
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -154,7 +160,8 @@ def shipped() -> dict[Path, Card]:
 def choose(model: str, scale: Fraction, upsampling: Interpolation | None) -> Path:
     """The shipped weights of `model` trained nearest to `scale` (in ratio; the larger where two are as near).
 
-    Raises `WeightsError` naming what there is.
+    Those of the paper's own recipe stand behind ours: they are chosen by their `upsampling`, or where there are no
+    others. Raises `WeightsError` naming what there is.
     """
     cards = shipped()
     fitting = [path for path, card in cards.items() if card.network == model and upsampling in (None, card.upsampling)]
@@ -165,9 +172,9 @@ def choose(model: str, scale: Fraction, upsampling: Interpolation | None) -> Pat
             remedy=f"shipped weights: {there}; or give a file with --weights",
         )
 
-    def distance(path: Path) -> tuple[Fraction, int]:
+    def distance(path: Path) -> tuple[Fraction, bool, int]:
         trained = Fraction(cards[path].scale)
-        return max(trained / scale, scale / trained), -cards[path].scale
+        return max(trained / scale, scale / trained), cards[path].of_the_paper, -cards[path].scale
 
     return min(fitting, key=distance)
 
