@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,8 @@ from engine import weights
 from engine.errors import ConfigError, InputError, MissingInputError, UsageError
 from tests.training_data import TINY, blobs, tiny_recipe, write_blobs
 from training.fit_all import Job, fit_all, keep_results, read_jobs, take_up
-from training.pack import TILE, _planes, pack, patches_from_pack
+from training.pack import pack
+from training.unpack import TILE, patches_from_pack, planes_of
 
 # Keras 3.15 hands its own variables to numpy in the old way when it saves them.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -40,7 +43,7 @@ def test_a_pack_stays_under_its_limit_and_loses_nothing(packed: Path) -> None:
     lumas = [cv2.cvtColor(blobs(seed, 230, 200), cv2.COLOR_BGR2YCrCb)[..., 0] for seed in range(8)]
     windows = [luma[y : y + TILE, x : x + TILE] for luma in lumas for y in range(0, 9, 8) for x in range(0, 39, 8)]
     with h5py.File(packed) as file:
-        tiles = [plane.luma for plane in _planes(file["none"]["train"])]
+        tiles = [plane.luma for plane in planes_of(file["none"]["train"])]
     assert len(tiles) > 8
     for tile in tiles:
         assert any(np.array_equal(tile, window) for window in windows)
@@ -60,6 +63,7 @@ def test_a_pack_for_another_recipe_is_refused(packed: Path, tmp_path: Path) -> N
         patches_from_pack(tmp_path / "none.h5", tmp_path / "p.h5", tiny_recipe())
 
 
+@pytest.mark.slow
 def test_sittings_on_two_machines_end_as_one_sitting(packed: Path, tmp_path: Path) -> None:
     """The first sitting has time for one epoch only; the second goes on elsewhere from the tar alone."""
     first, second, whole = (tmp_path / name for name in ("first", "second", "whole"))
@@ -96,3 +100,9 @@ def test_a_plan_that_is_none_is_refused(tmp_path: Path) -> None:
         read_jobs(path)
     with pytest.raises(InputError, match="not the results of fit-all"):
         take_up(path, tmp_path / "runs")
+
+
+def test_nothing_for_picture_files_is_needed_where_a_pack_is_carried_to() -> None:
+    """A machine lent with a GPU may have neither libvips nor the pictures."""
+    program = "import sys; sys.modules['pyvips'] = None; import training.__main__, training.fit_all"
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)

@@ -19,9 +19,9 @@ from tqdm import tqdm
 from engine.errors import ConfigError, InputError, MissingInputError, UsageError
 from engine.files import storing
 from training.fit import fit
-from training.pack import patches_from_pack
 from training.recipe import RECIPES, Recipe, read_recipe
 from training.run_folder import RunFolder
+from training.unpack import patches_from_pack
 
 _MARGIN_S = 10.0
 """Kept back for the results at the end of a sitting."""

@@ -1,29 +1,26 @@
 """A pack: all pictures that a training needs in one small file, to carry to a machine that has a GPU and no pictures.
 
 It holds luma tiles, losslessly compressed, drawn where something happens from every picture of the split in turn until
-the size is reached; preprocessed as each recipe asks. Patches for any scale and upsampling are made from it.
+the size is reached; preprocessed as each recipe asks. `training.unpack` makes patches for any scale of it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import InputError, MissingInputError, OutputError
-from training.patches import Plane, corners, storing_hdf5, write_patches
+from engine.errors import InputError, OutputError
+from training.patches import Plane, corners, storing_hdf5
 from training.prepare import read_planes, sides_of, sources
 from training.recipe import Draw, Recipe, plain
+from training.unpack import FORMAT, TILE
 
-FORMAT = "kakudai-pack-1"
-TILE = 192
-"""Side of a tile; the scales 2, 3 and 4 divide it."""
 _TILES_PER_PICTURE = 24
 _VALIDATION_SHARE = 0.05
 
@@ -72,24 +69,6 @@ def pack(images: Path, out: Path, recipes: list[Recipe], *, limit_bytes: int) ->
     return counts
 
 
-def patches_from_pack(pack_path: Path, out: Path, recipe: Recipe) -> dict[str, int]:
-    """Make the patch file `out` for `recipe` from a pack. Raises `InputError` when the pack is not meant for it."""
-    if not pack_path.is_file():
-        raise MissingInputError("no such pack", remedy="make it with `kakudai-train pack`", path=pack_path)
-    try:
-        with h5py.File(pack_path, "r") as file:
-            group = file[recipe.prepare.preprocessing.value]
-            sides: dict[str, Iterable[Plane]] = {side: _planes(group[side]) for side in ("train", "validation")}
-            facts: dict[str, Any] = json.loads(group.attrs["facts"])
-            return write_patches(out, sides, recipe, facts)
-    except (KeyError, OSError) as error:
-        raise InputError(
-            f"not a pack for the preprocessing '{recipe.prepare.preprocessing}' ({error})",
-            remedy="make it again with `kakudai-train pack`",
-            path=pack_path,
-        ) from error
-
-
 def _tiles(planes: Iterable[Plane], *, room: int, seed: int) -> list[NDArray[np.uint8]]:
     """Encoded tiles, the first of every picture, then the second of every picture, … while there is room."""
     rng = np.random.default_rng(seed)
@@ -121,14 +100,6 @@ def _write_tiles(group: h5py.Group, side: str, tiles: list[NDArray[np.uint8]]) -
     stored.create_dataset("bytes", data=np.concatenate(tiles) if tiles else np.empty(0, np.uint8))
     stored.create_dataset("ends", data=ends)
     return len(tiles)
-
-
-def _planes(side: h5py.Group) -> Iterator[Plane]:
-    ends = side["ends"][()]
-    for index, end in enumerate(ends):
-        encoded = side["bytes"][int(ends[index - 1]) if index else 0 : int(end)]
-        decoded = cv2.imdecode(encoded, cv2.IMREAD_GRAYSCALE)
-        yield Plane(f"tile {index}", np.asarray(decoded, np.uint8))
 
 
 def _encode(tile: NDArray[np.uint8]) -> NDArray[np.uint8]:
