@@ -10,8 +10,10 @@ from daemon.config_model import Config
 from daemon.control import ask
 from daemon.ledger import Ledger
 from daemon.lock import AlreadyOwned, state_lock
+from daemon.rates import KnownRate
 from daemon.status import snapshot
 from engine.errors import EnvironmentFault, MissingInputError, ProcessingError
+from engine.estimate import Rate
 
 _T = TypeVar("_T")
 
@@ -39,6 +41,19 @@ def retry_jobs(config: Config, jobs: Collection[int] | None) -> tuple[list[int],
             {int(number): str(why) for number, why in answer["refused"].items()},
         ),
         otherwise=lambda ledger: ledger.retry(jobs),
+    )
+
+
+def rates_of(config: Config) -> dict[tuple[str, str], KnownRate]:
+    """What earlier jobs took, by fingerprint and kind. Raises `MissingInputError` where no service ever worked."""
+    return _ask(
+        config,
+        {"do": "rates"},
+        understand=lambda answer: {
+            (str(fingerprint), str(kind)): KnownRate(Rate(float(speed), float(weight)), int(jobs))
+            for fingerprint, kind, speed, weight, jobs in answer["rates"]
+        },
+        otherwise=lambda ledger: ledger.rates.all(),
     )
 
 

@@ -28,9 +28,11 @@ from engine.parse_settings import (
     parse_model,
     parse_name,
     parse_size,
+    parse_tag,
 )
 from engine.settings import (
     DEFAULT_NAME,
+    DEFAULT_TAG,
     Container,
     Denoise,
     Device,
@@ -46,7 +48,19 @@ from engine.settings import (
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_TOP = ("state_dir", "work_dir", "device", "rescan_s", "reports", "limits", "retention", "retry", "profiles", "folders")
+_TOP = (
+    "state_dir",
+    "work_dir",
+    "device",
+    "rescan_s",
+    "check_space",
+    "reports",
+    "limits",
+    "retention",
+    "retry",
+    "profiles",
+    "folders",
+)
 _PROFILE = (
     "mode",
     "scale",
@@ -60,6 +74,7 @@ _PROFILE = (
     "container",
     "image_format",
     "name",
+    "tag",
 )
 _FOLDER = (
     "input",
@@ -144,6 +159,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         profiles=profiles,
         folders=tuple(folders),
         reports=top.take("reports", lambda value: parse_choice(value, Reports), Reports.FOLDER),
+        check_space=top.take("check_space", flag, True),
         work_base=top.take("work_dir", path_below(base), None),
     )
     _check_places(config, sections)
@@ -203,6 +219,7 @@ def _read_profile(section: Section, *, base: Path, device: Device, limits: Limit
         container=section.take("container", lambda value: parse_choice(value, Container), Container.SAME),
         image_format=section.take("image_format", lambda value: parse_choice(value, ImageFormat), ImageFormat.SAME),
         name=section.take("name", parse_name, DEFAULT_NAME),
+        tag=section.take("tag", parse_tag, DEFAULT_TAG),
         device=device,
         limits=limits,
     )

@@ -90,6 +90,8 @@ class Config:
     profiles: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
     folders: tuple[Folder, ...] = ()
     reports: Reports = Reports.FOLDER
+    check_space: bool = True
+    """Start a job only where the disks have room for what it is expected to need."""
     work_base: Path | None = None
     """A folder of the user's, in which the work folder is made; None: it is `work` in `state_dir`."""
 

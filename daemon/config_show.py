@@ -19,6 +19,7 @@ def show(config: Config) -> str:
         **({} if config.work_base is None else {"work_dir": str(config.work_base)}),
         "device": str(config.device),
         "rescan_s": config.rescan_s,
+        "check_space": config.check_space,
         "reports": str(config.reports),
         "limits": dataclasses.asdict(config.limits),
         "retention": dataclasses.asdict(config.retention),

@@ -30,6 +30,7 @@ from daemon.settling import look
 from engine import job as engine_job
 from engine import sequence
 from engine.errors import EnvironmentFault, KakudaiError, ProcessingError
+from engine.estimate import expected_space
 from engine.files import flush_folder, storage_error
 from engine.job import Plan, ProgressEvent, Report
 from engine.source import Source, open_source
@@ -147,7 +148,7 @@ def _work(request: Request, channel: Channel) -> None:
             raise EnvironmentFault(
                 f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
             ) from error
-        part, work_dir, records = _agree(planned, facts["sha256"], channel)
+        part, work_dir, records = _agree(planned, facts["sha256"], request, channel)
         report = engine_job.enlarge(
             source,
             part,
@@ -168,7 +169,7 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
         raise SourceChanged
     planned = sequence.plan_sequence(request.source, request.settings)
     facts = folder_facts(request.source)
-    part, work_dir, _ = _agree(planned, facts["sha256"], channel)
+    part, work_dir, _ = _agree(planned, facts["sha256"], request, channel)
     report = sequence.enlarge_sequence(
         request.source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
     )
@@ -177,11 +178,12 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
     _finish(part, report, request, facts, channel)
 
 
-def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path, PipedRecords]:
+def _agree(planned: Plan, sha256: str, request: Request, channel: Channel) -> tuple[Path, Path, PipedRecords]:
     """Tell the plan and learn where to put the result, and which segments earlier attempts left.
 
     The service records both before anything is written.
     """
+    space = expected_space(planned, request.settings, bytes_per_pixel=request.rates.get(planned.kind))
     channel.send(
         "planned",
         kind=planned.kind,
@@ -191,6 +193,8 @@ def _agree(planned: Plan, sha256: str, channel: Channel) -> tuple[Path, Path, Pi
         frames=planned.frames,
         source_size=str(planned.source_size),
         output_size=str(planned.output_size),
+        work_bytes=space.work_bytes,
+        output_bytes=space.output_bytes,
     )
     answer = sys.stdin.readline()
     if not answer:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from daemon.job import Found, Identity, Job
+from daemon.rates import Rates
 from daemon.segment_rows import SegmentRows
 from daemon.store import Store
 from engine.errors import ProcessingError
@@ -35,6 +36,7 @@ class Ledger:
         self._now = now
         self._store = Store(path)
         self.segments = SegmentRows(self._store, now=now)
+        self.rates = Rates(self._store, now=now)
         found = self._store.rows("SELECT max(position) FROM jobs")[0][0]
         self._position: int = found or 0
 

@@ -32,8 +32,9 @@ class Pause:
 class Pauses:
     """Which folders and jobs are not to be claimed now."""
 
-    def __init__(self, state_dir: Path, *, clock: Callable[[], float]) -> None:
-        self._state_dir = state_dir
+    def __init__(self, *places: Path, clock: Callable[[], float]) -> None:
+        """`places`: folders beside each folder's output where freed space ends a pause early."""
+        self._places = places
         self._clock = clock
         self._folders: dict[Path, Pause] = {}
         self._jobs: dict[int, float] = {}
@@ -42,7 +43,7 @@ class Pauses:
         """Let the folder wait: 5 s, then twice as long each time. True when this is news."""
         before = self._folders.get(folder.input)
         length_s = min(_LONGEST_PAUSE_S, before.length_s * 2) if before else _FIRST_PAUSE_S
-        free = {place: _free_bytes(place) for place in (folder.output, self._state_dir)}
+        free = {place: _free_bytes(place) for place in (folder.output, *self._places)}
         self._folders[folder.input] = Pause(str(fault), fault.remedy, self._clock() + length_s, length_s, free)
         return before is None or before.reason != str(fault)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ class Request:
     kind: JobKind
     identity: Identity
     settings: Settings
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """Measured bytes for each output pixel, by kind, for the plan's estimate of disk."""
 
     def to_json(self) -> str:
         """One line."""
@@ -47,6 +50,7 @@ class Request:
                 "kind": self.kind,
                 "identity": dataclasses.asdict(self.identity),
                 "settings": settings_to_plain(self.settings),
+                "rates": dict(self.rates),
             }
         )
 
@@ -55,7 +59,11 @@ class Request:
         """From `to_json`."""
         plain = json.loads(line)
         return cls(
-            Path(plain["source"]), plain["kind"], Identity(**plain["identity"]), settings_from_plain(plain["settings"])
+            Path(plain["source"]),
+            plain["kind"],
+            Identity(**plain["identity"]),
+            settings_from_plain(plain["settings"]),
+            plain["rates"],
         )
 
 
@@ -91,6 +99,7 @@ def settings_from_plain(plain: dict[str, Any]) -> Settings:
         container=Container(plain["container"]),
         image_format=ImageFormat(plain["image_format"]),
         name=plain["name"],
+        tag=plain["tag"],
         device=Device(plain["device"]),
         limits=Limits(**plain["limits"]),
     )

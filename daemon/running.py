@@ -21,7 +21,10 @@ from engine.segment_records import SegmentRecord
 STALL_S = 3600.0
 """Seconds without progress, though its process lives, after which a job counts as hung."""
 
-_PLAN = ("kind", "sha256", "output_name", "output_is_folder", "frames", "source_size", "output_size")
+_PLAN = ("kind", "sha256", "output_name", "output_is_folder", "frames", "source_size", "output_size") + (
+    "work_bytes",
+    "output_bytes",
+)
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
 

@@ -198,8 +198,16 @@ class Service:
                     for number in queued:
                         self.worker.pauses.forget_job(number)
                     return {"queued": queued, "refused": {str(number): why for number, why in refused.items()}}
+                case "rates":
+                    known = self._ledger.rates.all().items()
+                    return {
+                        "rates": [
+                            [*key, found.rate.pixels_per_second, found.rate.bytes_per_pixel, found.jobs]
+                            for key, found in known
+                        ]
+                    }
                 case _:
-                    return {"error": "no such request", "remedy": "status and retry are known"}
+                    return {"error": "no such request", "remedy": "status, retry and rates are known"}
         except KakudaiError as error:
             return {"error": str(error), "remedy": error.remedy}
         except (TypeError, ValueError) as error:

@@ -18,6 +18,7 @@ from engine.parse_settings import (
     parse_name,
     parse_scale,
     parse_size,
+    parse_tag,
     parse_target,
 )
 from engine.settings import (
@@ -112,6 +113,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="TEMPLATE",
         help="names in a folder (default: {name} [{height}p])",
     )
+    form.add_argument(
+        "--tag",
+        type=_checked(parse_tag),
+        metavar="TEXT",
+        help="episodes: the tag KAKUDAI (default: {version} {model} {mode} {scale}x)",
+    )
 
 
 def settings_from(arguments: argparse.Namespace) -> Settings:
@@ -124,7 +131,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         name: getattr(arguments, name)
         for name in (
             *("mode", "model", "weights", "upsampling", "denoise", "rounding"),
-            *("device", "encoder", "container", "image_format", "name"),
+            *("device", "encoder", "container", "image_format", "name", "tag"),
         )
         if getattr(arguments, name) is not None
     }

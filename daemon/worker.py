@@ -22,9 +22,11 @@ from daemon.ledger import Ledger
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.pauses import Pauses
 from daemon.place import make_folder, remove
+from daemon.rates import measured_from
 from daemon.report import delivered, report_path, write_report
 from daemon.request import Request
-from daemon.running import Running
+from daemon.running import Place, Running
+from daemon.space import shortage, used_bytes
 from daemon.text import printable
 from engine.errors import EnvironmentFault, KakudaiError, OutputError, ProcessingError
 
@@ -56,7 +58,7 @@ class Worker:
         self._forget = forget
         self._stop_by: float | None = None
         self._told: deque[str] = deque(maxlen=1000)
-        self.pauses = Pauses(config.state_dir, clock=clock)
+        self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
         self.running: Running | None = None
 
     @property
@@ -138,9 +140,11 @@ class Worker:
             running.outcome = Skipped(taken(place.wanted))
             return
         try:
+            remove(place.part)
+            if self._config.check_space and (short := shortage(_needs(place, plan))):
+                raise short
             make_folder(place.wanted.parent)
             make_folder(place.work_dir)
-            remove(place.part)
         except (EnvironmentFault, OutputError) as error:
             running.outcome = Failed.from_error(error)
             return
@@ -170,6 +174,8 @@ class Worker:
         match outcome:
             case Done():
                 assert running.wanted is not None
+                if measured := measured_from(json.loads(outcome.report)):
+                    self._ledger.rates.learn(running.folder.settings.fingerprint(), measured)
                 self._ledger.verifying(
                     job,
                     output=running.wanted.with_name(outcome.output_name),
@@ -279,7 +285,7 @@ class Worker:
         self._ledger.start(job, profile=folder.profile)
         try:
             process = JobProcess(
-                Request(job.source, job.kind, job.identity, folder.settings),
+                Request(job.source, job.kind, job.identity, folder.settings, self._bytes_per_pixel(folder)),
                 state_dir=self._config.state_dir,
                 log_path=self.log_path(job),
             )
@@ -292,6 +298,11 @@ class Worker:
         self.running = Running(job, folder, process, work_dir=self.work_dir(job), clock=self._clock)
         log.info("enlarging %s (job %d, profile %s)", printable(job.source), job.id, folder.profile)
 
+    def _bytes_per_pixel(self, folder: Folder) -> dict[str, float]:
+        fingerprint = folder.settings.fingerprint()
+        known = self._ledger.rates.all().items()
+        return {kind: found.rate.bytes_per_pixel for (settings, kind), found in known if settings == fingerprint}
+
     def _pause(self, folder: Folder, fault: KakudaiError) -> None:
         if self.pauses.pause(folder, fault):
             log.warning("%s: waits: %s; %s", printable(folder.input), fault, fault.remedy)
@@ -303,3 +314,11 @@ class Worker:
     def log_path(self, job: Job) -> Path:
         """Where the output of a job's process goes."""
         return self._config.state_dir / "logs" / f"job-{job.id}.log"
+
+
+def _needs(place: Place, plan: Mapping[str, object]) -> dict[Path, int]:
+    """What the job will still write: segments that are there already count."""
+    work, output = plan["work_bytes"], plan["output_bytes"]
+    if not isinstance(work, int) or not isinstance(output, int):
+        return {}
+    return {place.wanted.parent: output, place.work_dir: max(0, work - used_bytes(place.work_dir))}

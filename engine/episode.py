@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from engine.files import storing
 from engine.frames_out import write_frames
 from engine.mux import Timing, check_matroska, mux_matroska
 from engine.mux_mp4 import check_mp4, mux_mp4
+from engine.naming import upscale_tag
 from engine.open_gop import opening_complaints
 from engine.packets import PacketScan, scan_packets
 from engine.planes import PlaneFormat, Planes
@@ -107,7 +107,7 @@ def enlarge_episode(
         )
     frames = len(timing.timestamps)
     progress(ProgressEvent("mux", 0, 1, "files"))
-    tag = f"{__version__} {settings.model} {settings.mode.value} {_scale(info.size, output_size)}x"
+    tag = upscale_tag(settings, source=info.size, output=output_size)
     differences: list[str] = []
     with clock("mux"):
         if container is Container.PNG:
@@ -307,10 +307,6 @@ def _segment_key(
     deciding: list[Any] = [PIPELINE_VERSION, __version__, tool_version("ffmpeg"), source.sha256(), weights_sha256]
     deciding += [settings.fingerprint(), encoder.name, sorted(encoder.options), str(video)]
     return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()
-
-
-def _scale(before: Size, after: Size) -> str:
-    return f"{float(Fraction(after.height, before.height)):.4g}"
 
 
 class _Clock:

@@ -16,6 +16,7 @@ from engine import __version__, encoders, image
 from engine.color import plane_enlarger
 from engine.episode import check_deliverable, enlarge_episode, episode_encoder
 from engine.errors import InputError
+from engine.estimate import other_bytes
 from engine.models import Model, load_model
 from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
@@ -47,6 +48,10 @@ class Plan:
     output_is_folder: bool
     frames: int | None
     """Frames as far as headers tell; None when only decoding can tell."""
+    container: Container | None = None
+    """What an episode becomes."""
+    other_bytes: int = 0
+    """Bytes of an episode's other streams, which are carried over: about."""
 
 
 @dataclass(frozen=True)
@@ -153,25 +158,36 @@ def _plan_episode(source: Source, settings: Settings) -> Plan:
     info = probe_episode(source, limits=settings.limits)
     shift_x, shift_y = info.format.chroma_shift or (0, 0)
     size = output_size(info.size, settings, sample_aspect=info.sample_aspect, multiple=(1 << shift_x, 1 << shift_y))
-    container = _container(info, settings)
+    container = container_for(info, settings)
     check_deliverable(
         source,
         info,
         output_size=size,
-        output_format=_output_format(info, settings, container),
+        output_format=episode_format(info, settings, container),
         container=container,
         encoder=episode_encoder(settings, container),
     )
     extension = "" if container is Container.PNG else f".{container.value}"
     name = output_name(source.path.stem, extension, output=size, source=info.size, settings=settings)
-    return Plan("episode", info.size, size, name, output_is_folder=container is Container.PNG, frames=info.frames)
+    return Plan(
+        "episode",
+        info.size,
+        size,
+        name,
+        output_is_folder=container is Container.PNG,
+        frames=info.frames,
+        container=container,
+        other_bytes=0 if container is Container.PNG else other_bytes(info, source.size),
+    )
 
 
-def _container(info: EpisodeInfo, settings: Settings) -> Container:
+def container_for(info: EpisodeInfo, settings: Settings) -> Container:
+    """What an episode is delivered as."""
     return Container(info.container) if settings.container is Container.SAME else settings.container
 
 
-def _output_format(info: EpisodeInfo, settings: Settings, container: Container) -> PlaneFormat:
+def episode_format(info: EpisodeInfo, settings: Settings, container: Container) -> PlaneFormat:
+    """The format of the enlarged planes."""
     if container is Container.PNG:
         return encoders.picture_format(info.format)
     return encoders.output_format(info.format, settings.encoder)
@@ -188,8 +204,8 @@ def _enlarge_episode(
     records: SegmentRecords | None,
 ) -> tuple[int, dict[str, object]]:
     info = probe_episode(source, limits=settings.limits)
-    container = _container(info, settings)
-    leaving = _output_format(info, settings, container)
+    container = container_for(info, settings)
+    leaving = episode_format(info, settings, container)
     enlarge_planes = plane_enlarger(
         info.format,
         source_size=info.size,

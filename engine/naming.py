@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 
+from engine import __version__
 from engine.errors import InputError
 from engine.settings import Settings, Size
 from engine.source import Source
@@ -104,6 +105,18 @@ def output_name(
         if len((filled + extension).encode("utf-8", "surrogateescape")) <= _LONGEST:
             break
     return filled + extension
+
+
+def upscale_tag(settings: Settings, *, source: Size, output: Size) -> str:
+    """The text of the tag that says what Kakudai did: the profile's `tag`, filled in."""
+    return settings.tag.format(
+        version=__version__,
+        model=settings.model,
+        mode=settings.mode.value,
+        scale=f"{float(Fraction(output.height, source.height)):.4g}",
+        width=output.width,
+        height=output.height,
+    )
 
 
 def may_become(planned: str, final: str) -> bool:

@@ -28,6 +28,10 @@ MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
 NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode", "crc32"})
 """What a name template may hold in braces; `engine.naming` fills it in."""
 
+TAG_FIELDS = frozenset({"version", "width", "height", "scale", "model", "mode"})
+"""What the text of the tag may hold in braces."""
+
+_LONGEST_TAG = 200
 _Word = TypeVar("_Word", bound=enum.StrEnum)
 
 
@@ -136,22 +140,39 @@ def parse_encoder_words(text: str) -> EncoderSettings:
 
 def parse_name(value: object) -> str:
     """A template for the delivered file's name without its extension, such as `{name} [{height}p]`."""
-    known = ", ".join(f"{{{field}}}" for field in sorted(NAME_FIELDS))
     if not isinstance(value, str) or not value.strip():
         raise SettingError(f"{value!r} is not a name template; write for example {{name}} [{{height}}p]")
-    try:
-        fields = [(field, spec, conversion) for _, field, spec, conversion in string.Formatter().parse(value)]
-    except ValueError as error:
-        raise SettingError(f'"{value}": {error}; there are {known}') from None
-    for field, spec, conversion in fields:
-        if field is None:
-            continue
-        if field not in NAME_FIELDS:
-            raise SettingError(f'"{value}": no field "{field}"; there are {known}{did_you_mean(field, NAME_FIELDS)}')
-        if spec or conversion:
-            raise SettingError(f'"{value}": "{field}" takes no format; write {{{field}}}')
-    if "name" not in {field for field, _, _ in fields}:
+    if "name" not in _fields_of(value, NAME_FIELDS):
         raise SettingError(f'"{value}" lacks {{name}}: all results would get one name')
     if "/" in value or value.startswith(".") or any(ord(letter) < 32 for letter in value):
         raise SettingError(f'"{value}" is no plain file name; leave out slashes, leading dots and control characters')
     return value
+
+
+def parse_tag(value: object) -> str:
+    """A template for the text of the tag that says what was done, such as `upscaled {scale}x by Kakudai {version}`."""
+    if not isinstance(value, str) or not value.strip():
+        raise SettingError(f"{value!r} is not a tag; write for example {{version}} {{model}} {{scale}}x")
+    _fields_of(value, TAG_FIELDS)
+    if len(value) > _LONGEST_TAG or not value.isprintable():
+        raise SettingError(f"a tag is one line of at most {_LONGEST_TAG} letters; write it shorter")
+    return value
+
+
+def _fields_of(template: str, fields: Iterable[str]) -> set[str]:
+    """The fields that stand in `template`. Raises `SettingError` where one is none of `fields`, or takes a format."""
+    known = ", ".join(f"{{{field}}}" for field in sorted(fields))
+    try:
+        found = [(field, spec, conversion) for _, field, spec, conversion in string.Formatter().parse(template)]
+    except ValueError as error:
+        raise SettingError(f'"{template}": {error}; there are {known}') from None
+    names = set()
+    for field, spec, conversion in found:
+        if field is None:
+            continue
+        if field not in fields:
+            raise SettingError(f'"{template}": no field "{field}"; there are {known}{did_you_mean(field, fields)}')
+        if spec or conversion:
+            raise SettingError(f'"{template}": "{field}" takes no format; write {{{field}}}')
+        names.add(field)
+    return names

@@ -112,9 +112,10 @@ class Limits:
 
 
 DEFAULT_NAME = "{name} [{height}p]"
+DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
-_NOT_THE_OUTPUT = frozenset({"limits", "device", "name"})
-"""Fields that never change a pixel or a byte of the result: left out of the fingerprint."""
+_NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "tag"})
+"""Fields that never change a pixel of the result: left out of the fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +134,8 @@ class Settings:
     container: Container = Container.SAME
     image_format: ImageFormat = ImageFormat.SAME
     name: str = DEFAULT_NAME
+    tag: str = DEFAULT_TAG
+    """Of an episode: the text of the tag that says what was done. The tag itself is always there."""
     device: Device = Device.AUTO
     limits: Limits = field(default_factory=Limits)
 
