@@ -20,6 +20,7 @@ from engine import weights
 from engine.errors import InputError, KakudaiError, ProcessingError, UsageError, WeightsError
 from tests.training_data import tiny_patches, tiny_recipe
 from training.fit import fit, learning_rate
+from training.recipe import plain
 from training.run_folder import RunFolder
 
 # Keras 3.15 hands its own variables to numpy in the old way when it saves them.
@@ -128,6 +129,16 @@ def test_an_unknown_network_and_precision_are_refused(patches: Path, tmp_path: P
         fit(patches, tmp_path / "a", tiny_recipe(network="resnet", fit__learning_rates={"resnet": 0.1}))
     with pytest.raises(UsageError, match="no such precision"):
         fit(patches, tmp_path / "b", tiny_recipe(fit__precision="float31"))
+
+
+def test_the_run_records_how_its_patches_were_made(tmp_path: Path) -> None:
+    """`fit` may be given another recipe than `prepare` was; the run tells what is true."""
+    made = tiny_recipe(prepare__step=4)
+    path = tiny_patches(tmp_path / "p.h5", made, facts={"prepare": plain(made)["prepare"]})
+    recipe = tiny_recipe(prepare__step=2, fit__phases=[{"loss": "mse", "epochs": 1}])
+    fit(path, tmp_path / "run", recipe)
+    assert RunFolder(tmp_path / "run").recipe().prepare == made.prepare
+    assert fit(path, tmp_path / "run", recipe)
 
 
 def test_a_folder_with_other_files_is_refused(patches: Path, tmp_path: Path) -> None:

@@ -50,11 +50,11 @@ def write_blobs(folder: Path, count: int, *, width: int = 64, height: int = 48, 
     return paths
 
 
-def tiny_patches(path: Path, recipe: Recipe, pictures: int = 4) -> Path:
+def tiny_patches(path: Path, recipe: Recipe, pictures: int = 4, facts: dict[str, Any] | None = None) -> Path:
     """A patch file from blobs."""
 
     def planes(first: int, count: int) -> list[Plane]:
         return [Plane(str(seed), blobs(seed)[..., 1]) for seed in range(first, first + count)]
 
-    write_patches(path, {"train": planes(0, pictures), "validation": planes(100, 2)}, recipe, {"sources": []})
+    write_patches(path, {"train": planes(0, pictures), "validation": planes(100, 2)}, recipe, facts or {})
     return path

@@ -21,7 +21,7 @@ from engine import weights
 from engine.errors import ProcessingError, UsageError, WeightsError
 from engine.network import NETWORKS, Network
 from training.patches import Order, opened, storing_hdf5
-from training.recipe import Loss, Phase, Recipe, Schedule
+from training.recipe import Loss, Phase, Recipe, Schedule, parse_recipe, plain
 from training.run_folder import Line, Progress, RunFolder
 
 import keras  # isort: skip  (after the engine, which chooses its backend)
@@ -44,9 +44,12 @@ def fit(patches: Path, run: Path, recipe: Recipe, *, time_limit_s: float | None 
     begun = time.monotonic()
     with opened(patches) as file:
         _check(file, patches, recipe)
+        facts = json.loads(file.attrs["facts"])
+        if "prepare" in facts:  # how the patches really were made, whatever the recipe given here says
+            recipe = parse_recipe({**plain(recipe), "prepare": facts["prepare"]}, patches)
         folder = RunFolder(run)
         attributes = {
-            "facts": json.loads(file.attrs["facts"]),
+            "facts": facts,
             "counts": {name: int(file[name]["data"].shape[0]) for name in ("train", "validation")},
         }
         progress = folder.begin(recipe, patches, attributes)

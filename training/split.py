@@ -104,9 +104,9 @@ def split_pictures(files: list[Path], split: Split, *, seed: int, distance: int)
         left_out += group[room:]
     if by_count and len(taken["training"]) < wanted["training"]:
         raise InputError(
-            f"{len(taken['training'])} of {wanted['training']} training pictures are left once those that resemble "
-            "held-out ones are set aside",
-            remedy="add pictures, or ask for fewer: --split",
+            f"{len(taken['training'])} of {wanted['training']} training pictures are left once those that belong "
+            "together with held-out ones are set aside (look-alikes, and names in one folder that begin alike)",
+            remedy="add pictures, ask for fewer (--split), or say yourself which go where (--manifest)",
             path=files[0].parent,
         )
     training, validation, test = (tuple(sorted(taken[side])) for side in SIDES)
