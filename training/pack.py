@@ -6,6 +6,7 @@ the size is reached; preprocessed as each recipe asks. `training.unpack` makes p
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
@@ -21,7 +22,10 @@ from training.prepare import read_planes, sides_of, sources
 from training.recipe import Draw, Recipe, plain
 from training.unpack import FORMAT, TILE
 
-_TILES_PER_PICTURE = 24
+_MOST_TILES = 24
+"""Of one picture."""
+_SMALL_TILE = 3000
+"""Bytes of an easy tile; decides how many are drawn of each picture, so that few are encoded in vain."""
 _VALIDATION_SHARE = 0.05
 
 
@@ -46,6 +50,7 @@ def pack(images: Path, out: Path, recipes: list[Recipe], *, limit_bytes: int) ->
                     facts = {
                         "prepare": plain(recipe)["prepare"],
                         "pictures": {"training": len(sides.training), "validation": len(sides.validation)},
+                        "manifest_sha256": hashlib.sha256(sides.manifest(images)).hexdigest(),
                         "sources": sources(images, [*sides.training, *sides.validation]),
                         "tiles_of": "a pack",
                     }
@@ -55,7 +60,9 @@ def pack(images: Path, out: Path, recipes: list[Recipe], *, limit_bytes: int) ->
                         ("train", sides.training, 1 - _VALIDATION_SHARE),
                     ):
                         planes = read_planes(files, recipe, told=f"{kind} {side}")
-                        tiles = _tiles(planes, room=int(budget * share), seed=recipe.prepare.seed)
+                        room = int(budget * share)
+                        most = min(_MOST_TILES, -(-room // (_SMALL_TILE * max(1, len(files)))))
+                        tiles = _tiles(planes, room=room, most=most, seed=recipe.prepare.seed)
                         counts[f"{kind}/{side}"] = _write_tiles(group, side, tiles)
             if part.stat().st_size > limit_bytes or not all(counts.values()):
                 raise InputError(
@@ -69,7 +76,7 @@ def pack(images: Path, out: Path, recipes: list[Recipe], *, limit_bytes: int) ->
     return counts
 
 
-def _tiles(planes: Iterable[Plane], *, room: int, seed: int) -> list[NDArray[np.uint8]]:
+def _tiles(planes: Iterable[Plane], *, room: int, most: int, seed: int) -> list[NDArray[np.uint8]]:
     """Encoded tiles, the first of every picture, then the second of every picture, … while there is room."""
     rng = np.random.default_rng(seed)
     of_picture: list[list[NDArray[np.uint8]]] = []
@@ -80,10 +87,10 @@ def _tiles(planes: Iterable[Plane], *, room: int, seed: int) -> list[NDArray[np.
             luma = np.pad(
                 luma, [(0, pixels) for pixels in missing], mode="symmetric" if min(luma.shape) > 1 else "edge"
             )
-        where = corners(luma, Draw.BUSY, size=TILE, step=8, most=_TILES_PER_PICTURE, rng=rng)
+        where = corners(luma, Draw.BUSY, size=TILE, step=8, most=most, rng=rng)
         of_picture.append([_encode(luma[y : y + TILE, x : x + TILE]) for y, x in where])
     chosen: list[NDArray[np.uint8]] = []
-    for turn in range(_TILES_PER_PICTURE):
+    for turn in range(most):
         for tiles in of_picture:
             if turn < len(tiles):
                 if len(tiles[turn]) + 64 > room:
