@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Literal
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
@@ -39,3 +41,14 @@ def is_ignored(relative: str, patterns: tuple[str, ...]) -> bool:
     """
     name = relative.rpartition("/")[2]
     return any(fnmatch.fnmatchcase(relative if "/" in pattern else name, pattern.rstrip("/")) for pattern in patterns)
+
+
+def sources_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
+    """Every picture and episode below `folder`, sorted; not in `leave_out`."""
+    for entry in sorted(folder.iterdir()):
+        if is_hidden(entry.name) or entry.is_symlink() or entry.absolute() == leave_out:
+            continue
+        if entry.is_dir():
+            yield from sources_below(entry, leave_out=leave_out)
+        elif source_kind(entry.name) is not None:
+            yield entry

@@ -17,7 +17,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from daemon.names import is_hidden, source_kind
+from daemon.names import sources_below
 from daemon.place import make_folder, part_path, read_back, remove, rename_without_replacing
 from daemon.report import assemble, beside, delivered, folder_facts, source_facts, write_report
 from daemon.text import duration, printable
@@ -81,21 +81,11 @@ def _jobs(files: list[Path], out: Path, *, sequence: bool) -> Iterator[_Job]:
         elif sequence or not path.is_dir():
             yield _Job(path, out, None, sequence)
         else:
-            found = list(_sources_below(path, leave_out=out.absolute()))
+            found = list(sources_below(path, leave_out=out.absolute()))
             if not found:
                 raise MissingInputError("no pictures or episodes in this folder", remedy="check the folder", path=path)
             for source in found:
                 yield _Job(source, out / source.parent.relative_to(path), None, is_sequence=False)
-
-
-def _sources_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
-    for entry in sorted(folder.iterdir()):
-        if is_hidden(entry.name) or entry.is_symlink() or entry.absolute() == leave_out:
-            continue
-        if entry.is_dir():
-            yield from _sources_below(entry, leave_out=leave_out)
-        elif source_kind(entry.name) is not None:
-            yield entry
 
 
 def _for_output(job: _Job, settings: Settings) -> Settings:

@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.yaml to take the profile from")
     parser.add_argument("--profile", metavar="NAME", help="profile to start from (default: default)")
     parser.add_argument("--json", action="store_true", help="one line of JSON for each file, no progress bar")
+    add_settings(parser)
+
+
+def add_settings(parser: argparse.ArgumentParser) -> None:
+    """The flags that override a profile."""
     what = parser.add_argument_group("what is done (each overrides the profile)")
     what.add_argument("--mode", type=Mode, choices=list(Mode), metavar="MODE", help=_values(Mode))
     size = what.add_mutually_exclusive_group()
