@@ -49,11 +49,6 @@ class Rates:
             for fingerprint, kind, pixels, seconds, encoded, jobs in rows
         }
 
-    def of(self, fingerprint: str, kind: str) -> Rate | None:
-        """None where no such job was done yet."""
-        known = self.all().get((fingerprint, kind))
-        return None if known is None else known.rate
-
     def learn(self, fingerprint: str, measured: Measured) -> None:
         """Add what a job took."""
         with self._store.transaction() as write:

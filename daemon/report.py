@@ -42,7 +42,7 @@ def source_facts(source: Source) -> dict[str, Any]:
     """Path, size, time of change and hashes of a source file; it is read once."""
     sha256, crc32 = content_hashes(source.fd)
     return {
-        "path": str(source.path),
+        "path": str(source.path.absolute()),
         "size": source.size,
         "modified": _moment(source.mtime_ns / 1e9),
         "sha256": sha256,
@@ -60,7 +60,7 @@ def folder_facts(folder: Path) -> dict[str, Any]:
         with open_source(frame) as source:
             digest.update(f"{frame.name}\0{source.sha256()}\n".encode("utf-8", "surrogateescape"))
             size += source.size
-    return {"path": str(folder), "size": size, "sha256": digest.hexdigest(), "crc32": None}
+    return {"path": str(folder.absolute()), "size": size, "sha256": digest.hexdigest(), "crc32": None}
 
 
 def assemble(report: Report, *, source: Mapping[str, Any], settings: Settings, content: Content) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def versions(*, tools: Sequence[str]) -> dict[str, str]:
 def delivered(assembled: Mapping[str, Any], output: Path, *, job: int | None = None) -> dict[str, Any]:
     """The whole report of an output under its final name."""
     where = {"job": job, "delivered": _moment(time.time())}
-    return {**assembled, **where, "output": {"path": str(output), **assembled["output"]}}
+    return {**assembled, **where, "output": {"path": str(output.absolute()), **assembled["output"]}}
 
 
 def write_report(document: Mapping[str, Any], path: Path) -> None:

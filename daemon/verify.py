@@ -126,6 +126,6 @@ def _tell(arguments: argparse.Namespace, path: Path, report: Mapping[str, Any], 
     told = [f"SHA-256 {report['output']['sha256'][:16]}…"]
     if streams := report["details"].get("streams"):
         told += [f"{report['frames']} frames at their times"]
-        told += [f"{len(streams['after']['streams'])} streams"] if streams["after"] else []
+        told += [f"all its streams ({len(streams['after']['streams'])})"] if streams["after"] else []
     told += ["the source is the one it was made of"] if arguments.source is not None else []
     sys.stdout.write(f"{output}: as delivered ({', '.join(told)})\n")

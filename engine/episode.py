@@ -16,7 +16,7 @@ from engine import __version__
 from engine.completeness import check_decoded, check_holes, check_packets, check_reach
 from engine.decode import Decoder
 from engine.encode import Video
-from engine.encoders import check_size
+from engine.encoders import ENCODERS, check_size
 from engine.errors import ProcessingError
 from engine.files import storing
 from engine.frames_out import write_frames
@@ -148,7 +148,7 @@ def enlarge_episode(
     details: dict[str, object] = {
         "tag": tag,
         "encoder": encoder.name,
-        "encoder_options": dict(encoder.options),
+        "encoder_options": {**ENCODERS[encoder.name].defaults, **dict(encoder.options)},
         "pixel_format": video.format.pix_fmt,
         "first_pts": timing.timestamps[0],
         "last_pts": timing.timestamps[-1],

@@ -10,8 +10,9 @@ import pytest
 from daemon.asking import rates_of
 from daemon.config import load_config
 from daemon.ledger import Ledger
-from daemon.rates import Measured, measured_from
+from daemon.rates import KnownRate, Measured, measured_from
 from daemon.space import free_bytes, shortage, size
+from engine.estimate import Rate
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
 
 REPORT = {
@@ -39,14 +40,12 @@ def test_nonsense_is_no_measure(change: dict[str, object]) -> None:
 
 def test_later_jobs_count_more(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.db")
-    assert ledger.rates.of("f", "episode") is None
+    assert ledger.rates.all() == {}
     ledger.rates.learn("f", Measured("episode", 1000, 10, 100))
     ledger.rates.learn("f", Measured("episode", 1000, 5, 300))
     ledger.rates.learn("f", Measured("picture", 1, 1, 1))
-    rate = ledger.rates.of("f", "episode")
-    assert rate is not None
-    assert (rate.pixels_per_second, rate.bytes_per_pixel) == (150.0, 350 / 1500)
-    assert ledger.rates.all()["f", "episode"].jobs == 2
+    known = ledger.rates.all()["f", "episode"]
+    assert known == KnownRate(Rate(pixels_per_second=150.0, bytes_per_pixel=350 / 1500), jobs=2)
     ledger.close()
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from daemon.cli import main
 from tests import media
-from tests.service_runner import CONFIG, ServiceRunner, write_episode, write_picture
+from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
 
 
 @pytest.fixture(scope="module")
@@ -136,3 +136,19 @@ def test_the_service_writes_a_report_with_each_delivery(tmp_path: Path, place: s
     assert _verify(output, service.inbox / "a" / "cel.png", "--config", service.config) == 0
     output.write_bytes(output.read_bytes() + b"x")
     assert _verify(output, "--config", service.config) == 65
+
+
+@pytest.mark.slow
+def test_nothing_counts_as_delivered_before_its_report_is_written(tmp_path: Path) -> None:
+    with ServiceRunner(tmp_path) as service:
+        (tmp_path / "state").mkdir()
+        (tmp_path / "state" / "reports").write_text("in the way")
+        service.start()
+        write_picture(service.inbox / "cel.png")
+        eventually(lambda: service.status()["waiting"])
+        assert service.count("verifying") == 1
+        service.kill()
+        (tmp_path / "state" / "reports").unlink()
+        service.start().wait_for(delivered=1)
+        assert len(list((tmp_path / "state" / "reports").iterdir())) == 1
+        assert service.delivered() == ["cel [64p].png"]
