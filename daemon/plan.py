@@ -165,7 +165,8 @@ class _Planner:
 
             found = calibrate(source, planned, settings)
             what = "a part of the picture" if planned.kind != "episode" else f"{found.frames} frames"
-            self._measured[key] = found.rate, f"measured now on {what}, device {found.device}"
+            share = f"; {found.denoise_share:.0%} of it is denoising" if found.denoise_share >= 0.01 else ""
+            self._measured[key] = found.rate, f"measured now on {what}, device {found.device}{share}"
         return self._measured[key]
 
 

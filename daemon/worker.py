@@ -25,8 +25,8 @@ from daemon.place import make_folder, remove
 from daemon.rates import measured_from
 from daemon.report import delivered, report_path, write_report
 from daemon.request import Request
-from daemon.running import Place, Running
-from daemon.space import shortage, used_bytes
+from daemon.room import check_room
+from daemon.running import Running
 from daemon.text import printable
 from engine.errors import EnvironmentFault, KakudaiError, OutputError, ProcessingError
 
@@ -141,8 +141,7 @@ class Worker:
             return
         try:
             remove(place.part)
-            if self._config.check_space and (short := shortage(_needs(place, plan))):
-                raise short
+            check_room(self._config, self._ledger, place, plan)
             make_folder(place.wanted.parent)
             make_folder(place.work_dir)
         except (EnvironmentFault, OutputError) as error:
@@ -314,11 +313,3 @@ class Worker:
     def log_path(self, job: Job) -> Path:
         """Where the output of a job's process goes."""
         return self._config.state_dir / "logs" / f"job-{job.id}.log"
-
-
-def _needs(place: Place, plan: Mapping[str, object]) -> dict[Path, int]:
-    """What the job will still write: segments that are there already count."""
-    work, output = plan["work_bytes"], plan["output_bytes"]
-    if not isinstance(work, int) or not isinstance(output, int):
-        return {}
-    return {place.wanted.parent: output, place.work_dir: max(0, work - used_bytes(place.work_dir))}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 
+from engine import denoise
 from engine.color import plane_enlarger
 from engine.encode import Encoder, Video
 from engine.episode import episode_encoder
@@ -18,11 +19,12 @@ from engine.ffmpeg import MATROSKA, command, fenced, file_url, source_input
 from engine.image import Picture, read, write
 from engine.job import Plan, container_for, episode_format
 from engine.models import load_model
+from engine.modes import Pass, recipe
 from engine.picture import enlarge_picture, output_format
-from engine.planes import Planes
+from engine.planes import Plane, Planes
 from engine.probe import EpisodeInfo, probe_episode
 from engine.process import run
-from engine.settings import Interpolation, Settings, Size
+from engine.settings import Interpolation, Mode, Settings, Size
 from engine.source import Source
 
 _SAMPLE_BYTES = 128 << 20
@@ -41,6 +43,8 @@ class Calibration:
     rate: Rate
     frames: int
     device: str
+    denoise_share: float = 0.0
+    """Of the time for an episode, what its denoising takes."""
 
 
 def calibrate(source: Source, planned: Plan, settings: Settings) -> Calibration:
@@ -72,14 +76,17 @@ def _calibrate_episode(source: Source, planned: Plan, settings: Settings) -> Cal
         count += 1
     network_s = (time.monotonic() - began) / count
     plain = dataclasses.replace(model, interpolation=Interpolation.BICUBIC, upscaler=None)
+    simple = dataclasses.replace(settings, mode=Mode.ENLARGE, denoise=None)
     resize = plane_enlarger(
-        info.format, source_size=info.size, output=leaving, output_size=size, settings=settings, model=plain
+        info.format, source_size=info.size, output=leaving, output_size=size, settings=simple, model=plain
     )
     video = Video(size, leaving, info.sample_aspect, info.colors, info.frame_rate)
     encode_s, frame_bytes = _encode([resize(frame) for frame in frames], video, source, planned, settings)
     # on a CPU network and encoder share the cores; beside a GPU they run at the same time
     frame_s = network_s + encode_s if model.device == "cpu" else max(network_s, encode_s)
-    return Calibration(Rate(size.pixels / frame_s, frame_bytes / size.pixels, startup_s), count, model.device)
+    rate = Rate(size.pixels / frame_s, frame_bytes / size.pixels, startup_s)
+    denoise_s = _denoise_s(resize(frames[0])[0], leaving.depth, settings)
+    return Calibration(rate, count, model.device, min(1.0, denoise_s / frame_s))
 
 
 def _sample(source: Source, info: EpisodeInfo, settings: Settings) -> list[Planes]:
@@ -101,6 +108,16 @@ def _sample(source: Source, info: EpisodeInfo, settings: Settings) -> list[Plane
             view = memoryview(said)
             return [info.format.split(view[each * i : each * (i + 1)], info.size) for i in range(whole)]
     raise ProcessingError("no frame could be decoded", remedy="the file is damaged; copy it again", path=source.path)
+
+
+def _denoise_s(luma: Plane, depth: int, settings: Settings) -> float:
+    """Seconds of one frame's denoise passes."""
+    strengths = {Pass.DENOISE: denoise.STANDARD, Pass.FINAL_DENOISE: denoise.FINAL}
+    started = time.monotonic()
+    for step in recipe(settings.mode, settings.denoise):
+        if step in strengths:
+            luma = denoise.denoise_plane(luma, strengths[step], depth=depth)
+    return time.monotonic() - started
 
 
 def _encode(

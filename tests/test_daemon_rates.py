@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 
 from daemon.asking import rates_of
-from daemon.config import load_config
+from daemon.config import load_config, parse_config
+from daemon.job import Found, Identity
 from daemon.ledger import Ledger
 from daemon.rates import KnownRate, Measured, measured_from
+from daemon.room import check_room
+from daemon.running import Place
 from daemon.space import free_bytes, shortage, size
+from engine.errors import EnvironmentFault
 from engine.estimate import Rate
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
 
@@ -84,6 +88,30 @@ def test_a_job_waits_for_room_before_it_starts_and_no_attempt_is_used(tmp_path: 
         service.config.write_text(CONFIG + "check_space: false\n")
         service.start().wait_for(delivered=1)
         assert rates_of(config)[fingerprint, "picture"].jobs == 2
+
+
+def test_work_files_of_failed_jobs_make_room(tmp_path: Path) -> None:
+    problems: list[str] = []
+    config = parse_config(CONFIG, path=tmp_path / "config.yaml", problems=problems)
+    (tmp_path / "state").mkdir()
+    ledger = Ledger(tmp_path / "state" / "ledger.db")
+    ledger.queue([Found(Path("/in"), Path("/in/a.mkv"), "file", Identity(1, 1, 1, 1))])
+    (job,) = ledger.jobs("queued")
+    ledger.start(job, profile="fast")
+    ledger.fail(job, error="ProcessingError", reason="", remedy="")
+    kept = config.work_dir / str(job.id) / "segments"
+    kept.mkdir(parents=True)
+    with (kept / "segment_00000.mkv").open("wb") as file:
+        file.truncate(1 << 40)  # a hole, which takes no room
+    place = Place("", tmp_path / "out" / "b.mkv", tmp_path / "out" / ".b.part", config.work_dir / "2")
+    check_room(config, ledger, place, {"work_bytes": 1, "output_bytes": 1})
+    assert kept.exists()
+    with pytest.raises(EnvironmentFault, match="will need about"):
+        check_room(config, ledger, place, {"work_bytes": 1, "output_bytes": 10**18})
+    assert kept.exists()
+    check_room(config, ledger, place, {"work_bytes": 1, "output_bytes": free_bytes(tmp_path) + (1 << 30)})
+    assert not kept.exists()
+    ledger.close()
 
 
 def test_the_service_learns_from_each_delivery_and_the_tag_is_the_profiles(tmp_path: Path) -> None:
