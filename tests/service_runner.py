@@ -75,14 +75,20 @@ class ServiceRunner:
 
     def start(self, **environment: str) -> Self:
         """Start the service; returns once it answers."""
+        self.launch(**environment)
+        eventually(lambda: self._answers() or self.process is None or self.process.poll() is not None)
+        assert self.process is not None
+        assert self.process.poll() is None, self.log()
+        return self
+
+    def launch(self, **environment: str) -> Self:
+        """Start the service and do not wait for it."""
         self.process = subprocess.Popen(
             [*self._wrapper, sys.executable, "-m", "daemon.cli", "run", "--config", str(self.config)],
             stdout=self._log,
             stderr=self._log,
             env={**os.environ, **environment},
         )
-        eventually(lambda: self._answers() or self.process is None or self.process.poll() is not None)
-        assert self.process.poll() is None, self.log()
         return self
 
     def _answers(self) -> bool:

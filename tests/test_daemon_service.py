@@ -155,41 +155,6 @@ def test_nothing_of_a_job_outlives_a_killed_service(tmp_path: Path) -> None:
         eventually(lambda: not Path(f"/proc/{child}/exe").exists(), patience_s=1)
 
 
-def test_a_stop_ends_the_job_in_order_and_uses_no_attempt(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path).start() as service:
-        write_episode(service.inbox / "long.mkv", frames=120, size="640x480")
-        eventually(lambda: (service.status()["running"] or {}).get("stage"))
-        assert service.stop() == 0
-        status = service.status()
-        assert status["service"]["runs"] is False
-        assert status["counts"] == {"queued": 1}
-        assert status["queued"][0]["failures"] == 0
-        assert "not running" in render(status)
-
-
-def test_a_job_whose_process_dies_each_time_fails_and_the_next_runs(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path).start() as service:
-        write_episode(service.inbox / "a poison.mkv", frames=120, size="640x480")
-        killed = set()
-
-        def kill_the_worker() -> bool:
-            status = service.status()
-            running = status["running"]
-            if running and running["source"].endswith("poison.mkv") and running["pid"] not in killed:
-                os.kill(running["pid"], signal.SIGKILL)
-                killed.add(running["pid"])
-            return bool(status["counts"].get("failed"))
-
-        eventually(kill_the_worker)
-        assert len(killed) == 3
-        (failed,) = service.status()["failed"]
-        assert failed["reason"] == "the job's process was killed by SIGKILL"
-        assert failed["failures"] == 3
-        write_picture(service.inbox / "next.png")
-        service.wait_for(delivered=1)
-        assert service.delivered() == ["next [64p].png"]
-
-
 @pytest.mark.slow
 def test_a_silent_process_is_ended_and_the_job_tried_again(tmp_path: Path) -> None:
     with ServiceRunner(tmp_path, CONFIG + "limits: {silence_s: 7}\n").start() as service:
@@ -198,28 +163,6 @@ def test_a_silent_process_is_ended_and_the_job_tried_again(tmp_path: Path) -> No
         os.kill(service.status()["running"]["pid"], signal.SIGSTOP)
         service.wait_for(delivered=1)
         assert "no sign of life for 7 s" in service.log()
-
-
-def test_a_source_written_to_meanwhile_is_dropped_and_done_anew(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path).start() as service:
-        episode = service.inbox / "long.mkv"
-        write_episode(episode, frames=120, size="640x480")
-        eventually(lambda: (service.status()["running"] or {}).get("stage"))
-        write_episode(tmp_path / "other.mkv", frames=12)
-        (tmp_path / "other.mkv").rename(episode)
-        status = service.wait_for(delivered=1, skipped=1)
-        assert "changed while it was read" in status["skipped"][0]["reason"]
-        assert service.delivered() == ["long [96p].mkv"]
-
-
-def test_a_source_removed_meanwhile_ends_clean(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path).start() as service:
-        write_episode(service.inbox / "long.mkv", frames=120, size="640x480")
-        eventually(lambda: (service.status()["running"] or {}).get("stage"))
-        write_picture(service.inbox / "next.png")
-        (service.inbox / "long.mkv").unlink()
-        service.wait_for(delivered=1, skipped=1)
-        assert service.delivered() == ["next [64p].png"]
 
 
 @pytest.mark.parametrize("original", ["move, moved_to: done", "delete"])
@@ -261,19 +204,6 @@ def test_retry_takes_a_failed_job_up_again(tmp_path: Path) -> None:
         refused = subprocess.run([*command, "7"], check=False, capture_output=True, text=True)
         assert refused.returncode == 64
         assert "there is no such job" in refused.stderr
-
-
-def test_a_second_service_on_one_state_folder_refuses(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path).start() as service:
-        second = subprocess.run(
-            [sys.executable, "-m", "daemon.cli", "run", "--config", str(service.config)],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert second.returncode == 75
-        assert service.process is not None
-        assert f"another Kakudai (process {service.process.pid}) works with this state folder" in second.stderr
 
 
 def test_a_lost_output_is_waited_for(tmp_path: Path) -> None:
