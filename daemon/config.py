@@ -28,12 +28,15 @@ from engine.parse_settings import (
     parse_model,
     parse_name,
     parse_size,
+    parse_stream_number,
     parse_tag,
 )
 from engine.settings import (
     DEFAULT_NAME,
     DEFAULT_TAG,
     Container,
+    Damaged,
+    Deinterlace,
     Denoise,
     Device,
     EncoderSettings,
@@ -43,6 +46,7 @@ from engine.settings import (
     Mode,
     Rounding,
     Settings,
+    Unfit,
 )
 
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
@@ -72,6 +76,11 @@ _PROFILE = (
     "rounding",
     "encoder",
     "container",
+    "unfit",
+    "damaged",
+    "deinterlace",
+    "video_stream",
+    "ass_layout",
     "image_format",
     "name",
     "tag",
@@ -217,6 +226,11 @@ def _read_profile(section: Section, *, base: Path, device: Device, limits: Limit
         rounding=section.take("rounding", lambda value: parse_choice(value, Rounding), Rounding.NEAREST),
         encoder=section.take("encoder", parse_encoder, EncoderSettings()),
         container=section.take("container", lambda value: parse_choice(value, Container), Container.SAME),
+        unfit=section.take("unfit", lambda value: parse_choice(value, Unfit), Unfit.REFUSE),
+        damaged=section.take("damaged", lambda value: parse_choice(value, Damaged), Damaged.REFUSE),
+        deinterlace=section.take("deinterlace", lambda value: parse_choice(value, Deinterlace), Deinterlace.REFUSE),
+        video_stream=section.take("video_stream", parse_stream_number, None),
+        ass_layout=section.take("ass_layout", flag, False),
         image_format=section.take("image_format", lambda value: parse_choice(value, ImageFormat), ImageFormat.SAME),
         name=section.take("name", parse_name, DEFAULT_NAME),
         tag=section.take("tag", parse_tag, DEFAULT_TAG),

@@ -175,7 +175,7 @@ def _proven_plan(source: Source, settings: Settings) -> Plan:
     planned = plan(source, settings)
     check_checksum(source)
     if planned.kind == "episode":
-        info = probe_episode(source, limits=settings.limits)
+        info = probe_episode(source, limits=settings.limits, settings=settings)
         frames = len(prove_complete(source, info, limits=settings.limits).timestamps)
         planned = dataclasses.replace(planned, frames=frames)
     return planned

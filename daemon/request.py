@@ -18,6 +18,8 @@ from typing import Any
 from daemon.job import Identity, JobKind
 from engine.settings import (
     Container,
+    Damaged,
+    Deinterlace,
     Denoise,
     Device,
     EncoderSettings,
@@ -28,6 +30,7 @@ from engine.settings import (
     Rounding,
     Settings,
     Size,
+    Unfit,
 )
 
 
@@ -75,7 +78,7 @@ def settings_to_plain(settings: Settings) -> dict[str, Any]:
         if field.name not in ("encoder", "limits")
     }
     for name, value in plain.items():
-        if value is not None:
+        if value is not None and not isinstance(value, bool):
             plain[name] = str(value)
     plain["encoder"] = {"name": settings.encoder.name, **dict(settings.encoder.options)}
     plain["limits"] = dataclasses.asdict(settings.limits)
@@ -97,6 +100,11 @@ def settings_from_plain(plain: dict[str, Any]) -> Settings:
         rounding=Rounding(plain["rounding"]),
         encoder=EncoderSettings(encoder.pop("name"), tuple(encoder.items())),
         container=Container(plain["container"]),
+        unfit=Unfit(plain["unfit"]),
+        damaged=Damaged(plain["damaged"]),
+        deinterlace=Deinterlace(plain["deinterlace"]),
+        video_stream=int(plain["video_stream"]) if plain["video_stream"] else None,
+        ass_layout=bool(plain["ass_layout"]),
         image_format=ImageFormat(plain["image_format"]),
         name=plain["name"],
         tag=plain["tag"],

@@ -18,11 +18,14 @@ from engine.parse_settings import (
     parse_name,
     parse_scale,
     parse_size,
+    parse_stream_number,
     parse_tag,
     parse_target,
 )
 from engine.settings import (
     Container,
+    Damaged,
+    Deinterlace,
     Denoise,
     Device,
     ImageFormat,
@@ -30,6 +33,7 @@ from engine.settings import (
     Mode,
     Rounding,
     Settings,
+    Unfit,
 )
 
 _Value = TypeVar("_Value")
@@ -94,6 +98,26 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="nearest (default), or paper: truncate levels as the authors' code does",
     )
+    what.add_argument(
+        "--deinterlace",
+        type=Deinterlace,
+        choices=list(Deinterlace),
+        metavar="NAME",
+        help="interlaced episodes: refuse (default), bwdif, never (enlarge them combs and all)",
+    )
+    what.add_argument(
+        "--damaged",
+        type=Damaged,
+        choices=list(Damaged),
+        metavar="NAME",
+        help="damaged or incomplete episodes: refuse (default), accept (what can be decoded, and say what is missing)",
+    )
+    what.add_argument(
+        "--video-stream",
+        type=_checked(parse_stream_number),
+        metavar="N",
+        help="which of several video streams, counted from 1; the others are kept as they are",
+    )
     what.add_argument("--device", type=Device, choices=list(Device), metavar="NAME", help=_values(Device))
     form = parser.add_argument_group("the file that comes out (each overrides the profile)")
     form.add_argument(
@@ -104,6 +128,16 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     )
     form.add_argument(
         "--container", type=Container, choices=list(Container), metavar="NAME", help=f"episodes: {_values(Container)}"
+    )
+    form.add_argument(
+        "--unfit",
+        type=Unfit,
+        choices=list(Unfit),
+        metavar="NAME",
+        help="a stream that an .mp4 cannot carry: refuse, mkv",
+    )
+    form.add_argument(
+        "--ass-layout", action="store_true", default=None, help="tell ASS subtitles the size they were written for"
     )
     form.add_argument(
         "--image-format",
@@ -137,6 +171,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
         for name in (
             *("mode", "model", "weights", "upsampling", "denoise", "rounding"),
             *("device", "encoder", "container", "image_format", "name", "tag"),
+            *("unfit", "damaged", "deinterlace", "video_stream", "ass_layout"),
         )
         if getattr(arguments, name) is not None
     }

@@ -58,7 +58,7 @@ def calibrate(source: Source, planned: Plan, settings: Settings) -> Calibration:
 
 
 def _calibrate_episode(source: Source, planned: Plan, settings: Settings) -> Calibration:
-    info = probe_episode(source, limits=settings.limits)
+    info = probe_episode(source, limits=settings.limits, settings=settings)
     container = container_for(info, settings)
     leaving = episode_format(info, settings, container)
     frames = _sample(source, info, settings)

@@ -8,6 +8,8 @@ be shown is decoded.
 from __future__ import annotations
 
 from array import array
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 
 from engine.errors import InputError
@@ -16,6 +18,24 @@ from engine.probe import EpisodeInfo
 from engine.source import Source
 
 _REMEDY = "copy or download it again"
+
+
+class Damage:
+    """What is wrong with a source that is enlarged all the same (`damaged: accept`); else the first is raised."""
+
+    def __init__(self, *, accept: bool) -> None:
+        self.accept = accept
+        self.found: list[str] = []
+
+    @contextmanager
+    def expected(self) -> Iterator[None]:
+        """Around a check: its `InputError` is written down and the work goes on, where damage is accepted."""
+        try:
+            yield
+        except InputError as error:
+            if not self.accept:
+                raise
+            self.found.append(error.reason)
 
 
 def check_reach(*, source: Source, declared_s: Fraction | None, reached_s: Fraction, tolerance_s: Fraction) -> None:
@@ -41,14 +61,14 @@ def check_packets(source: Source, info: EpisodeInfo, packets: PacketScan) -> Non
     """Refuse a file whose demuxer complains, or that lacks samples which an MP4's tables declare."""
     if packets.complaints:
         raise InputError(f"is damaged: {packets.first_complaint}", remedy=_REMEDY, path=source.path)
-    if not packets.timestamps:
-        raise InputError("has no frames", remedy=_REMEDY, path=source.path)
     if packets.without_timestamp:
         raise InputError(
             f"{packets.without_timestamp} of its frames have no timestamp",
             remedy="remux it with mkvmerge",
             path=source.path,
         )
+    if not packets.timestamps:
+        raise InputError("has no frames", remedy=_REMEDY, path=source.path)
     for stream in info.streams:
         found = packets.streams[stream.index].count if stream.index in packets.streams else 0
         if stream.frames is not None and stream.kind in {"video", "audio"} and found < stream.frames:
@@ -76,14 +96,24 @@ def check_holes(source: Source, info: EpisodeInfo, packets: PacketScan) -> None:
         )
 
 
+def check_frames(source: Source, timestamps: array[int]) -> None:
+    """Refuse a file without frames that can be delivered, damage accepted or not."""
+    if not timestamps:
+        raise InputError("has no frames that can be decoded", remedy=_REMEDY, path=source.path)
+    if timestamps[0] < 0:
+        raise InputError(
+            "its first frames are to be shown before the beginning (negative timestamps)",
+            remedy="remux it with mkvmerge",
+            path=source.path,
+        )
+
+
 def check_decoded(source: Source, packets: PacketScan, timestamps: array[int]) -> None:
     """Refuse a file of which a frame that is to be shown could not be decoded.
 
     In a file that was cut at an open GOP, the leading pictures that are shown before the first key frame but need
     frames from before the cut are no loss: nobody ever saw them.
     """
-    if not timestamps:
-        raise InputError("has no frames that can be decoded", remedy=_REMEDY, path=source.path)
     lost = sorted(set(packets.timestamps) - set(timestamps))
     first_key = timestamps[0] if packets.first_pts is None else packets.first_pts
     lost = [pts for pts in lost if pts > timestamps[0] or pts >= first_key]
@@ -94,11 +124,5 @@ def check_decoded(source: Source, packets: PacketScan, timestamps: array[int]) -
             if lost
             else f"{len(strange)} decoded frames have timestamps of no packet",
             remedy="copy or download it again; if it plays to its end, remux it with mkvmerge",
-            path=source.path,
-        )
-    if timestamps[0] < 0:
-        raise InputError(
-            "its first frames are to be shown before the beginning (negative timestamps)",
-            remedy="remux it with mkvmerge",
             path=source.path,
         )

@@ -50,9 +50,17 @@ class Decoder:
         *,
         limits: Limits,
         excused: Mapping[str, int] | None = None,
+        deinterlaced_as: str | None = None,
+        accept_damage: bool = False,
         queue_bytes: int = QUEUE_BYTES,
     ) -> None:
-        """`excused`: complaints of ffmpeg that are no damage, and how often each may be heard."""
+        """`excused`: complaints of ffmpeg that are no damage, and how often each may be heard.
+
+        `deinterlaced_as`: bwdif's name of the field order (`tff`, `bff`) where frames are to be deinterlaced, each by
+        itself. `accept_damage`: what ffmpeg complains of goes to `damage` instead of being raised.
+        """
+        self.damage: list[str] = []
+        self._accept_damage = accept_damage
         self.timestamps: array[int] = array("q")
         self.frames = 0
         self._source = source
@@ -64,7 +72,7 @@ class Decoder:
         self._timestamps_pipe = os.fdopen(reading, encoding="ascii", errors="replace")
         try:
             self._child = Child(
-                _decode_command(source, info, limits=limits, timestamps_fd=writing),
+                _decode_command(source, info, limits=limits, timestamps_fd=writing, deinterlaced_as=deinterlaced_as),
                 silence_s=limits.silence_s,
                 subject=source.path,
                 pass_fds=(source.fd, writing),
@@ -131,7 +139,9 @@ class Decoder:
         self._child.finish()
         if self._timestamps_error is not None:
             raise self._timestamps_error
-        if self._child.error_lines:
+        if self._child.error_lines and self._accept_damage:
+            self.damage.append(f"{self._child.error_lines} complaints of the decoder: {self._child.first_error}")
+        elif self._child.error_lines:
             raise self._damaged(f"is damaged: {self._child.first_error}")
         if partial:
             raise self._damaged("its last frame is incomplete")
@@ -159,10 +169,15 @@ class Decoder:
         self.close()
 
 
-def _decode_command(source: Source, info: EpisodeInfo, *, limits: Limits, timestamps_fd: int) -> list[str]:
-    stream = source_input(source, limits, copyts=None)[str(info.video_index)]
+def _decode_command(
+    source: Source, info: EpisodeInfo, *, limits: Limits, timestamps_fd: int, deinterlaced_as: str | None
+) -> list[str]:
+    stream = source_input(source, limits, copyts=None, noautorotate=None)[str(info.video_index)]
     exact = {"fps_mode": "passthrough", "enc_time_base": "-1", "autoscale": "0"}
+    wanted = (
+        {"vf": f"bwdif=send_frame:{deinterlaced_as}:all", "pix_fmt": info.format.pix_fmt} if deinterlaced_as else {}
+    )
     return command(
-        stream.output("pipe:1", f="rawvideo", **exact),
+        stream.output("pipe:1", f="rawvideo", **exact, **wanted),
         stream.output(f"pipe:{timestamps_fd}", f="framecrc", **exact),
     )

@@ -13,13 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.completeness import check_decoded, check_holes, check_packets, check_reach
+from engine.completeness import Damage, check_decoded, check_frames, check_holes, check_packets, check_reach
+from engine.container_length import check_length
 from engine.decode import Decoder
 from engine.encode import Video
 from engine.encoders import ENCODERS, check_size
 from engine.errors import ProcessingError
 from engine.files import storing
 from engine.frames_out import write_frames
+from engine.interlace import check_interlacing
 from engine.mux import Timing, check_matroska, mux_matroska
 from engine.mux_mp4 import check_mp4, mux_mp4
 from engine.naming import upscale_tag
@@ -32,7 +34,7 @@ from engine.progress import Progress, ProgressEvent
 from engine.report import episode_facts, facts_of
 from engine.segment_records import SegmentRecords
 from engine.segments import PIPELINE_VERSION, Segment, SegmentStore, SegmentWriter, segment_length
-from engine.settings import Container, EncoderSettings, Limits, Settings, Size
+from engine.settings import Container, Damaged, EncoderSettings, Limits, Settings, Size
 from engine.source import Source, open_source
 from engine.verify import verify_episode
 
@@ -79,8 +81,11 @@ def enlarge_episode(
     check_deliverable(
         source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
     )
+    damage = Damage(accept=settings.damaged is Damaged.ACCEPT)
     with clock("scan"):
-        packets = prove_complete(source, info, limits=limits)
+        packets = prove_complete(source, info, limits=limits, damage=damage)
+    with clock("look for fields"):
+        fields = check_interlacing(source, info, deinterlace=settings.deinterlace, limits=limits)
     with clock("verify segments"):
         key = _segment_key(source, settings, encoder, video, weights_sha256)
         frames_each = segment_length(info.frame_rate)
@@ -102,6 +107,8 @@ def enlarge_episode(
             store=store,
             video=video,
             encoder=encoder,
+            fields=fields,
+            damage=damage,
             limits=limits,
             progress=progress,
         )
@@ -112,13 +119,20 @@ def enlarge_episode(
     with clock("mux"):
         if container is Container.PNG:
             write_frames(
-                segments, video=video, timing=timing, folder=part, source_lines=info.size.height, limits=limits
+                segments,
+                video=video,
+                timing=timing,
+                folder=part,
+                source_lines=info.size.height,
+                rotation=info.rotation,
+                limits=limits,
             )
             warnings: list[str] = []
         else:
             warnings = _mux(
                 source,
                 info,
+                packets,
                 segments,
                 part=part,
                 timing=timing,
@@ -127,13 +141,21 @@ def enlarge_episode(
                 encoder=encoder,
                 work_dir=work_dir,
                 tag=tag,
+                damaged=bool(damage.found),
                 limits=limits,
             )
     if container is not Container.PNG:
         progress(ProgressEvent("verify", 0, 1, "files"))
         with clock("verify"), open_source(part) as result:
             differences = verify_episode(
-                result, source=source, info=info, packets=packets, video=video, timing=timing, limits=limits
+                result,
+                source=source,
+                info=info,
+                packets=packets,
+                video=video,
+                timing=timing,
+                damaged=bool(damage.found),
+                limits=limits,
             )
     streams: dict[str, Any] = {"after": None}
     with clock("report"):
@@ -153,7 +175,9 @@ def enlarge_episode(
         "first_pts": timing.timestamps[0],
         "last_pts": timing.timestamps[-1],
         "time_base": str(timing.time_base),
-        "leading_pictures_dropped": len(packets.timestamps) - frames,
+        "leading_pictures_dropped": packets.shown_before(timing.timestamps[0]),
+        "damage": damage.found,
+        "deinterlaced_as": fields,
         "segments": len(segments),
         "segments_reused": reused,
         "video_bytes": sum(segment.bytes for segment in segments),
@@ -188,12 +212,19 @@ def check_deliverable(
         check_matroska(info, source)
 
 
-def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits) -> PacketScan:
+def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits, damage: Damage | None = None) -> PacketScan:
     """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
+    damage = damage or Damage(accept=False)
+    with damage.expected():
+        check_length(source)
     packets = scan_packets(source.fd, info, limits=limits, subject=source.path)
-    check_packets(source, info, packets)
-    check_holes(source, info, packets)
-    if info.container == "mkv":
+    with damage.expected():
+        check_packets(source, info, packets)
+    with damage.expected():
+        check_holes(source, info, packets)
+    if info.container != "mkv":
+        return packets
+    with damage.expected():
         check_reach(
             source=source,
             declared_s=info.duration_s,
@@ -212,12 +243,21 @@ def _enlarge_frames(
     store: SegmentStore,
     video: Video,
     encoder: EncoderSettings,
+    fields: str | None,
+    damage: Damage,
     limits: Limits,
     progress: Progress,
 ) -> tuple[Timing, list[Segment]]:
     """Decode, enlarge and encode every frame that no finished segment holds; all timestamps and all segments."""
     with (
-        Decoder(source, info, limits=limits, excused=opening_complaints(source, info, packets, limits)) as decoder,
+        Decoder(
+            source,
+            info,
+            limits=limits,
+            excused=opening_complaints(source, info, packets, limits),
+            deinterlaced_as=fields,
+            accept_damage=damage.accept,
+        ) as decoder,
         SegmentWriter(store, video=video, settings=encoder, silence_s=limits.silence_s, subject=source.path) as writer,
     ):
         done, expected = 0, len(packets.timestamps)
@@ -229,7 +269,10 @@ def _enlarge_frames(
             done = number + 1
             progress(ProgressEvent("enlarge", done, max(done, expected), "frames"))
         writer.finish()
-    check_decoded(source, packets, decoder.timestamps)
+    damage.found += decoder.damage
+    check_frames(source, decoder.timestamps)
+    with damage.expected():
+        check_decoded(source, packets, decoder.timestamps)
     last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
     return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done)
 
@@ -237,6 +280,7 @@ def _enlarge_frames(
 def _mux(
     source: Source,
     info: EpisodeInfo,
+    packets: PacketScan,
     segments: list[Segment],
     *,
     part: Path,
@@ -246,6 +290,7 @@ def _mux(
     encoder: EncoderSettings,
     work_dir: Path,
     tag: str,
+    damaged: bool,
     limits: Limits,
 ) -> list[str]:
     """Write the finished file, flushed; the muxer's warnings. Opened here, so that no name misleads a child."""
@@ -258,14 +303,16 @@ def _mux(
                 timing=timing,
                 output_fd=output_fd,
                 work_dir=work_dir,
-                codec_tag="hvc1" if encoder.name == "x265" else None,
+                codec_tag="hvc1" if encoder.name in {"x265", "nvenc-hevc"} else None,
                 tag=tag,
+                damaged=damaged,
                 limits=limits,
             )
         return mux_matroska(
             segments,
             source=source,
             info=info,
+            packets=packets,
             timing=timing,
             output_fd=output_fd,
             output_size=video.size,

@@ -25,6 +25,12 @@ PATTERN = "frame_%06d.png"
 TIMECODES = "timecodes.txt"
 _PNG_BEGIN, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xae\x42\x60\x82"
 _SD_LINES = 576
+_TURNS: dict[int, tuple[tuple[str, ...], ...]] = {
+    0: (),
+    90: (("transpose", "cclock"),),
+    180: (("hflip",), ("vflip",)),
+    -90: (("transpose", "clock"),),
+}
 
 
 def frame_name(number: int) -> str:
@@ -33,18 +39,26 @@ def frame_name(number: int) -> str:
 
 
 def write_frames(
-    segments: Sequence[Segment], *, video: Video, timing: Timing, folder: Path, source_lines: int, limits: Limits
+    segments: Sequence[Segment],
+    *,
+    video: Video,
+    timing: Timing,
+    folder: Path,
+    source_lines: int,
+    rotation: int,
+    limits: Limits,
 ) -> None:
     """Write every frame of the segments into `folder`, which must not exist, and the timecodes; all flushed.
 
-    `source_lines`: the height of the source, which tells BT.601 from BT.709 where no tag does.
+    `source_lines`: the height of the source, which tells BT.601 from BT.709 where no tag does. `rotation`: degrees
+    counter-clockwise by which a player would turn the frames (`EpisodeInfo.rotation`); here they are turned.
     Raises `ProcessingError`, `EnvironmentFault` (disk full), `ToolError` (ffmpeg without zimg).
     """
     with storing(folder):
         folder.mkdir()
     first = 1
     for segment in segments:
-        argv = _command(segment.path, video, first=first, source_lines=source_lines, limits=limits)
+        argv = _command(segment.path, video, first=first, source_lines=source_lines, rotation=rotation, limits=limits)
         _, child = run(argv, silence_s=limits.silence_s, subject=folder, writes=True, folder=folder)
         if "zscale" in child.messages and "No such filter" in child.messages:
             raise ToolError(
@@ -77,7 +91,7 @@ def _check_and_flush(frame: Path) -> None:
     raise ProcessingError(f"{frame.name} was not written whole", remedy="try again", path=frame)
 
 
-def _command(segment: Path, video: Video, *, first: int, source_lines: int, limits: Limits) -> list[str]:
+def _command(segment: Path, video: Video, *, first: int, source_lines: int, rotation: int, limits: Limits) -> list[str]:
     format_, colors = video.format, video.colors
     deep = format_.depth > 8
     known = {"rangein": "full" if format_.full_range else "limited", "range": "full"}
@@ -91,7 +105,10 @@ def _command(segment: Path, video: Video, *, first: int, source_lines: int, limi
         known["chromalin"] = format_.chroma_location
         known["filter"] = "bicubic"
     frames = ffmpeg.input(file_url(segment), **fenced(_wide(limits, video), formats=MATROSKA)).filter("zscale", **known)
-    graph = frames.filter("format", planes).output(
+    frames = frames.filter("format", planes)
+    for turn in _TURNS[rotation]:
+        frames = frames.filter(*turn)
+    graph = frames.output(
         PATTERN, f="image2", vcodec="png", pix_fmt=pictures, start_number=first, fps_mode="passthrough"
     )
     return command(graph, leading=["-progress", "pipe:1"])

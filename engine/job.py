@@ -7,7 +7,7 @@ name: delivery belongs to the caller. A folder of numbered frames goes through `
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Literal
@@ -18,13 +18,14 @@ from engine.episode import check_deliverable, enlarge_episode, episode_encoder
 from engine.errors import InputError
 from engine.estimate import other_bytes
 from engine.models import Model, load_model
+from engine.mux_mp4 import mp4_problems
 from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
 from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo, probe_episode
 from engine.progress import Progress, ProgressEvent
 from engine.segment_records import SegmentRecords
-from engine.settings import Container, Settings, Size
+from engine.settings import Container, Settings, Size, Unfit
 from engine.sizing import output_size
 from engine.source import Source, open_source
 
@@ -155,8 +156,10 @@ def _plan_picture(source: Source, settings: Settings) -> Plan:
 
 
 def _plan_episode(source: Source, settings: Settings) -> Plan:
-    info = probe_episode(source, limits=settings.limits)
+    info = probe_episode(source, limits=settings.limits, settings=settings)
     shift_x, shift_y = info.format.chroma_shift or (0, 0)
+    if info.rotation % 180 and settings.target is not None:  # a target is meant for the picture as it is shown
+        settings = replace(settings, target=Size(settings.target.height, settings.target.width))
     size = output_size(info.size, settings, sample_aspect=info.sample_aspect, multiple=(1 << shift_x, 1 << shift_y))
     container = container_for(info, settings)
     check_deliverable(
@@ -183,7 +186,10 @@ def _plan_episode(source: Source, settings: Settings) -> Plan:
 
 def container_for(info: EpisodeInfo, settings: Settings) -> Container:
     """What an episode is delivered as."""
-    return Container(info.container) if settings.container is Container.SAME else settings.container
+    asked = Container(info.container) if settings.container is Container.SAME else settings.container
+    if asked is Container.MP4 and settings.unfit is Unfit.MKV:
+        return Container.MKV if mp4_problems(info, settings.encoder) else asked
+    return asked
 
 
 def episode_format(info: EpisodeInfo, settings: Settings, container: Container) -> PlaneFormat:
@@ -203,7 +209,7 @@ def _enlarge_episode(
     progress: Progress,
     records: SegmentRecords | None,
 ) -> tuple[int, dict[str, object]]:
-    info = probe_episode(source, limits=settings.limits)
+    info = probe_episode(source, limits=settings.limits, settings=settings)
     container = container_for(info, settings)
     leaving = episode_format(info, settings, container)
     enlarge_planes = plane_enlarger(

@@ -50,6 +50,15 @@ def read_tags(fd: int, *, silence_s: float, subject: Path) -> Xml.Element:
     return Xml.fromstring(said.decode("utf-8-sig", "replace"))  # noqa: S314  (written by mkvextract, not by the file's author)
 
 
+def read_chapters(fd: int, *, silence_s: float, subject: Path) -> bytes:
+    """All editions and chapters of a Matroska file, as mkvextract writes them."""
+    argv = ["mkvextract", descriptor_path(fd), "chapters", "-"]
+    said, child = run(argv, silence_s=silence_s, subject=subject, pass_fds=(fd,))
+    if child.status != 0:
+        raise _failed("mkvextract", said.decode(errors="replace"), child.status, subject)
+    return said
+
+
 def tags_document(*tags: Xml.Element) -> bytes:
     """An XML tags file for mkvmerge."""
     root = Xml.Element("Tags")

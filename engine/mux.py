@@ -17,6 +17,7 @@ from xml.etree import ElementTree as Xml
 from engine import mkvmerge
 from engine.errors import InputError
 from engine.files import write_durably
+from engine.packets import PacketScan
 from engine.probe import OF_THE_MUXER, TAG, EpisodeInfo
 from engine.segments import Segment
 from engine.settings import Limits, Size
@@ -34,6 +35,24 @@ _FLAGS = {
     "flag_commentary": "--commentary-flag",
 }
 """mkvmerge's names of the track flags: in its JSON, and as options."""
+
+_SEGMENT_UIDS = {"segment_uid": "segment-uid", "previous_segment_uid": "prev-uid", "next_segment_uid": "next-uid"}
+"""By which the files of a linked set find each other: in mkvmerge's JSON, and as mkvpropedit sets them."""
+
+_HEADER_FIELDS = {
+    "chromaticity_coordinates": "--chromaticity-coordinates",
+    "white_color_coordinates": "--white-colour-coordinates",
+    "max_luminance": "--max-luminance",
+    "min_luminance": "--min-luminance",
+    "max_content_light": "--max-content-light",
+    "max_frame_light": "--max-frame-light",
+    "projection_type": "--projection-type",
+    "projection_private": "--projection-private",
+    "projection_pose_yaw": "--projection-pose-yaw",
+    "projection_pose_pitch": "--projection-pose-pitch",
+    "projection_pose_roll": "--projection-pose-roll",
+}
+"""What else the header of a video track may tell of the mastering display and of how the picture is turned."""
 
 _STATISTICS = ("BPS", "DURATION", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES", "_STATISTICS_")
 _MICROSECOND_SCALE = 1000
@@ -107,6 +126,7 @@ def mux_matroska(
     *,
     source: Source,
     info: EpisodeInfo,
+    packets: PacketScan,
     timing: Timing,
     output_fd: int,
     output_size: Size,
@@ -114,13 +134,14 @@ def mux_matroska(
     tag: str,
     limits: Limits,
 ) -> list[str]:
-    """Write the finished episode into `output_fd`; mkvmerge's warnings.
+    """Write the finished episode into `output_fd`; mkvmerge's warnings. `packets`: the scan of the source.
 
     Raises `ProcessingError`, `EnvironmentFault` (disk full), `InputError` (timestamps that Matroska cannot hold).
     """
     identified = mkvmerge.identify(source.fd, silence_s=limits.silence_s, subject=source.path)
     tracks: list[dict[str, Any]] = identified["tracks"]
-    video = next(track for track in tracks if track["type"] == "video")
+    videos = [track for track in tracks if track["type"] == "video"]
+    video = videos[info.video_number - 1]
     properties: dict[str, Any] = video["properties"]
     timestamps, own_tags, global_tags = (
         work_dir / name for name in ("timestamps.txt", "video_tags.xml", "global_tags.xml")
@@ -136,8 +157,12 @@ def mux_matroska(
     arguments = ["--timestamp-scale", str(timestamp_scale(info)), "--global-tags", str(global_tags)]
     if not had_statistics:
         arguments.append("--disable-track-statistics-tags")
-    arguments += ["--no-video", mkvmerge.descriptor_path(source.fd)]
-    arguments += [*_video_header(properties, output_size)]
+    arguments += ["--video-tracks", f"!{video['id']}"] if len(videos) > 1 else ["--no-video"]
+    delays: dict[int, int] = {}
+    if info.container != "mkv":
+        words, delays = _explicit_times(tracks, video, info, packets, work_dir)
+        arguments += words
+    arguments += [mkvmerge.descriptor_path(source.fd), *_video_header(properties, info, output_size)]
     arguments += ["--timestamps", f"0:{timestamps}", "--tags", f"0:{own_tags}", *_appended(segments)]
     order = ["1:0" if track is video else f"0:{track['id']}" for track in tracks]
     arguments += ["--track-order", ",".join(order)]
@@ -149,18 +174,57 @@ def mux_matroska(
         silence_s=limits.silence_s,
         subject=source.path,
     )
-    edits = ["--edit", f"track:{tracks.index(video) + 1}"]
+    edits = []
+    for position, delay_ns in delays.items():
+        edits += ["--edit", f"track:{position + 1}", "--set", f"codec-delay={delay_ns}"]
+    edits += ["--edit", f"track:{tracks.index(video) + 1}"]
     if "default_duration" in properties:
         edits += ["--set", f"default-duration={properties['default_duration']}"]
     else:
         edits += ["--delete", "default-duration"]
     if info.container == "mkv" and properties.get("uid"):
         edits += ["--set", f"track-uid={properties['uid']}"]
+    container: dict[str, Any] = identified["container"]["properties"]
+    kept = {option: container[name] for name, option in _SEGMENT_UIDS.items() if name in container}
     if "title" in foreign:
         # not by mkvmerge's --title: an argument that begins with @ is read as a file of options
-        edits += ["--edit", "info", "--set", f"title={foreign['title']}"]
+        kept["title"] = foreign["title"]
+    if kept:
+        edits += ["--edit", "info", *(word for name, value in kept.items() for word in ("--set", f"{name}={value}"))]
     mkvmerge.edit(output_fd, edits, silence_s=limits.silence_s, subject=source.path)
     return warnings
+
+
+def _explicit_times(
+    tracks: Sequence[Mapping[str, Any]],
+    video: Mapping[str, Any],
+    info: EpisodeInfo,
+    packets: PacketScan,
+    work_dir: Path,
+) -> tuple[list[str], dict[int, int]]:
+    """mkvmerge's options that give the copied tracks of an MP4 the times of its edit lists, which mkvmerge overlooks.
+
+    Sound that begins before zero (the samples that an encoder needs to get going) begins at zero and gets that much as
+    codec delay, by which players and ffmpeg shift it back. Returned with it: the track's position, and nanoseconds.
+    """
+    words: list[str] = []
+    delays: dict[int, int] = {}
+    for kind in ("audio", "video"):
+        streams = [stream for stream in info.streams if stream.kind == kind]
+        found = [track for track in tracks if track["type"] == kind]
+        for stream, track in zip(streams, found, strict=True):
+            there = packets.streams.get(stream.index)
+            if track is video or there is None or not there.timestamps:
+                continue
+            first = min(there.timestamps)
+            shift = max(0, -first)
+            if shift:
+                delays[tracks.index(track)] = round(shift * stream.time_base / _NANOSECOND)
+            times = array("q", sorted(pts + shift for pts in there.timestamps))
+            path = work_dir / f"timestamps_{track['id']}.txt"
+            Timing(times, stream.time_base, max(1, there.end + shift - times[-1])).write(path)
+            words += ["--timestamps", f"{track['id']}:{path}"]
+    return words, delays
 
 
 def _appended(segments: Sequence[Segment]) -> list[str]:
@@ -172,7 +236,7 @@ def _appended(segments: Sequence[Segment]) -> list[str]:
     return words
 
 
-def _video_header(properties: Mapping[str, Any], size: Size) -> list[str]:
+def _video_header(properties: Mapping[str, Any], info: EpisodeInfo, size: Size) -> list[str]:
     """mkvmerge's options for the header of the video track, which is track 0 of its file.
 
     Display size and colour are in the segments' own headers already.
@@ -183,6 +247,11 @@ def _video_header(properties: Mapping[str, Any], size: Size) -> list[str]:
             words += [option, f"0:{'yes' if properties[flag] else 'no'}"]
     if name := properties.get("track_name"):
         words += ["--track-name", f"0:{name}"]
+    for field, option in _HEADER_FIELDS.items():
+        if field in properties:
+            words += [option, f"0:{properties[field]}"]
+    if info.rotation and info.container != "mkv":
+        words += ["--projection-type", "0:0", "--projection-pose-roll", f"0:{info.rotation}"]
     words += ["--language", f"0:{properties.get('language_ietf') or properties.get('language') or 'und'}"]
     if crop := properties.get("cropping"):
         before = properties.get("pixel_dimensions", "1x1").split("x")

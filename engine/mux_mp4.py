@@ -22,9 +22,9 @@ from engine.source import Source
 _AUDIO = frozenset({"aac", "ac3", "eac3", "mp3", "alac", "opus", "flac", "dts", "truehd", "mp2"})
 
 
-def mp4_problems(info: EpisodeInfo) -> list[str]:
+def mp4_problems(info: EpisodeInfo, encoder: EncoderSettings) -> list[str]:
     """Streams of an episode that an MP4 cannot carry, one line each."""
-    problems = []
+    problems = ["the enlarged video (FFV1)"] if encoder.name == "ffv1" else []
     for stream in info.streams:
         fits = {
             "video": True,
@@ -43,18 +43,15 @@ def check_mp4(info: EpisodeInfo, source: Source, encoder: EncoderSettings) -> No
 
     Raises `UsageError` for an encoder that it cannot carry.
     """
-    if encoder.name == "ffv1":
-        raise UsageError(
-            "an .mp4 cannot carry FFV1 video",
-            remedy="set `container: mkv` in the profile, or another encoder",
-            path=source.path,
-        )
-    if problems := mp4_problems(info):
-        raise InputError(
-            f"has streams that an .mp4 cannot carry: {', '.join(problems)}",
-            remedy="set `container: mkv` in the profile",
-            path=source.path,
-        )
+    problems = mp4_problems(info, encoder)
+    if not problems:
+        return
+    kind = UsageError if encoder.name == "ffv1" else InputError
+    raise kind(
+        f"has streams that an .mp4 cannot carry: {', '.join(problems)}",
+        remedy="set `container: mkv` in the profile, or `unfit: mkv` to choose .mkv only for such files",
+        path=source.path,
+    )
 
 
 def _rewritten(stream: Stream) -> bool:
@@ -72,10 +69,12 @@ def mux_mp4(
     work_dir: Path,
     codec_tag: str | None,
     tag: str,
+    damaged: bool,
     limits: Limits,
 ) -> list[str]:
     """Write the finished episode into `output_fd`; mkvmerge's warnings. `codec_tag`: the video's, if not ffmpeg's own.
 
+    `damaged`: whether what ffmpeg complains of in the source is known, and accepted.
     `check_mp4` must have passed. Raises `ProcessingError`, `EnvironmentFault` (disk full).
     """
     joined = work_dir / "video.mkv"
@@ -106,7 +105,7 @@ def mux_mp4(
             pass_fds=(source.fd, joined_fd, output_fd),
             writes=True,
         )
-        if child.status != 0 or child.error_lines:
+        if child.status != 0 or (child.error_lines and not damaged):
             raise fault_in_message(child.messages, source.path) or ProcessingError(
                 f"ffmpeg could not write the .mp4:\n{child.messages}",
                 remedy="set `container: mkv` in the profile",
@@ -143,6 +142,8 @@ def _mp4_command(
         argv += [f"-disposition:{position}", "+".join(sorted(stream.disposition)) or "0"]
         if is_video and codec_tag:
             argv += [f"-tag:{position}", codec_tag]
+        if is_video and info.rotation:
+            argv += [f"-metadata:s:{position}", f"rotate={info.rotation % 360}"]
     comment = next((value for name, value in info.tags.items() if name.lower() == "comment"), "")
     argv += ["-metadata", f"comment={comment}\n{TAG}={tag}" if comment else f"comment={TAG}={tag}"]
     argv += ["-video_track_timescale", str(info.time_base.denominator), "-f", "mp4", descriptor_url(output_fd)]

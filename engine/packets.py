@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -56,6 +57,10 @@ class PacketScan:
     """Durations that shown packets of the video have, two at most."""
     complaints: int = 0
     first_complaint: str = ""
+
+    def shown_before(self, pts: int) -> int:
+        """How many frames of the container are to be shown before `pts`."""
+        return bisect_left(self.timestamps, pts)
 
     def reached_s(self, info: EpisodeInfo) -> Fraction:
         """Where the last packet of any stream ends, in seconds."""

@@ -111,6 +111,14 @@ def parse_model(value: object) -> str:
     return str(value)
 
 
+def parse_stream_number(value: object) -> int:
+    """Which of several video streams: counted from 1."""
+    text = str(value).strip()
+    if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]?", text):
+        raise SettingError(f'"{value}" is not the number of a video stream; the first is 1')
+    return int(text)
+
+
 def parse_encoder(value: object) -> EncoderSettings:
     """`x265`, or a mapping `{name: x265, crf: 16}`. Options are checked by `engine.encoders`."""
     fields: Mapping[object, object] = value if isinstance(value, Mapping) else {"name": value}

@@ -12,7 +12,7 @@ from engine.container_length import check_length
 from engine.errors import InputError, NothingToDo
 from engine.ffmpeg import MATROSKA, ffprobe_json
 from engine.planes import PlaneFormat, plane_format
-from engine.settings import Limits, Size
+from engine.settings import Damaged, Deinterlace, Limits, Settings, Size
 from engine.source import Source
 
 TAG = "KAKUDAI"
@@ -24,6 +24,15 @@ OF_THE_MUXER = frozenset({"encoder", "creation_time", "major_brand", "minor_vers
 _DOLBY_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
 _PROTECTED_TAGS = frozenset({"encv", "enca", "drmi", "drms", "drmt"})
 _HDR_TRANSFERS = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
+_INTERLACED = frozenset({"tt", "bb", "tb", "bt"})
+_ONE = 1 << 16
+_TURNS: dict[tuple[int, ...], int] = {
+    (_ONE, 0, 0, _ONE): 0,
+    (0, -_ONE, _ONE, 0): 90,
+    (-_ONE, 0, 0, -_ONE): 180,
+    (0, _ONE, -_ONE, 0): -90,
+}
+"""Display matrices (a, b, c, d) and the degrees counter-clockwise that they mean."""
 _UNSPECIFIED = frozenset({"", "unknown", "unspecified", "reserved"})
 
 
@@ -67,6 +76,10 @@ class EpisodeInfo:
     """Width of a pixel over its height (SAR); 1 where the source does not say."""
     format: PlaneFormat
     colors: ColorTags
+    rotation: int
+    """Degrees counter-clockwise by which a player turns the frames: 0, 90, 180 or -90."""
+    field_order: str
+    """ffprobe's name: `progressive`, `tt`, `bb`, `tb`, `bt`, or `unknown`."""
     frame_rate: Fraction
     """The nominal rate: for rate control and estimates. Never for timing."""
     time_base: Fraction
@@ -82,28 +95,48 @@ class EpisodeInfo:
     def video(self) -> Stream:
         return self.streams[self.video_index]
 
+    @property
+    def video_number(self) -> int:
+        """Which of the video streams it is, counted from 1."""
+        return sum(stream.kind == "video" for stream in self.streams[: self.video_index + 1])
 
-def probe_episode(source: Source, *, limits: Limits) -> EpisodeInfo:
-    """Read the headers of an episode.
+    @property
+    def other_videos(self) -> tuple[int, ...]:
+        """Indexes of the video streams that are not enlarged."""
+        return tuple(s.index for s in self.streams if s.kind == "video" and s.index != self.video_index)
+
+
+def probe_episode(source: Source, *, limits: Limits, settings: Settings | None = None) -> EpisodeInfo:
+    """Read the headers of an episode, as `settings` ask (which video stream, damaged or interlaced ones accepted).
 
     Raises `InputError` for what is damaged, cut short or of a kind that is refused, `NothingToDo` for what Kakudai
     made, `ToolError` where ffprobe is missing.
     """
-    info = read_headers(source, limits=limits)
+    asked = settings or Settings()
+    info = read_headers(source, limits=limits, video_stream=asked.video_stream, damaged=asked.damaged)
+    if info.field_order in _INTERLACED and asked.deinterlace is Deinterlace.REFUSE:
+        raise InputError(
+            f"is interlaced (field order {info.field_order})",
+            remedy="set `deinterlace: bwdif` in the profile (or --deinterlace bwdif)",
+            path=source.path,
+        )
     if made := _made_by_kakudai(info.tags):
         raise NothingToDo(f"was made by Kakudai already ({made})", remedy="give the original instead", path=source.path)
     return info
 
 
-def read_headers(source: Source, *, limits: Limits) -> EpisodeInfo:
-    """The same, without asking who made it. Raises `InputError`, `ToolError`."""
-    check_length(source)
+def read_headers(
+    source: Source, *, limits: Limits, video_stream: int | None = None, damaged: Damaged = Damaged.REFUSE
+) -> EpisodeInfo:
+    """The same, without asking who made it or how its fields lie. Raises `InputError`, `ToolError`."""
+    if damaged is Damaged.REFUSE:
+        check_length(source)
     entries = ["-show_streams", "-show_format", "-show_chapters", "-show_data_hash", "sha256"]
     found = ffprobe_json(source.fd, entries=entries, limits=limits, subject=source.path)
     tags = {str(k): str(v) for k, v in found["format"].get("tags", {}).items()}
     raw_streams: list[dict[str, Any]] = found.get("streams", [])
     streams = tuple(_stream(raw) for raw in raw_streams)
-    raw = raw_streams[_choose_video(streams, source)]
+    raw = raw_streams[_choose_video(streams, source, video_stream)]
     _refuse(raw, streams, source, limits)
     format_ = plane_format(
         str(raw["pix_fmt"]),
@@ -133,6 +166,8 @@ def read_headers(source: Source, *, limits: Limits) -> EpisodeInfo:
             transfer=_said(raw, "color_transfer"),
             chroma_location=_said(raw, "chroma_location"),
         ),
+        rotation=_rotation(raw, source),
+        field_order=str(raw.get("field_order", "unknown")),
         frame_rate=rate,
         time_base=Fraction(raw["time_base"]),
         duration_s=duration_s,
@@ -163,20 +198,26 @@ def _stream(raw: Mapping[str, Any]) -> Stream:
     )
 
 
-def _choose_video(streams: tuple[Stream, ...], source: Source) -> int:
+def _choose_video(streams: tuple[Stream, ...], source: Source, wanted: int | None) -> int:
     videos = [stream.index for stream in streams if stream.kind == "video"]
     if not videos:
         cover = " (a cover picture is not one)" if any(s.kind == "picture" for s in streams) else ""
         raise InputError(
             f"has no video stream{cover}", remedy="give an episode; sound alone cannot be enlarged", path=source.path
         )
-    if len(videos) > 1:
+    if wanted is None and len(videos) > 1:
         raise InputError(
             f"has {len(videos)} video streams; which is meant is not clear",
-            remedy="keep one of them, for example with mkvmerge --video-tracks",
+            remedy="choose by `video_stream: 1` in the profile (or --video-stream 1); the others are kept as they are",
             path=source.path,
         )
-    return videos[0]
+    if wanted is not None and wanted > len(videos):
+        raise InputError(
+            f"has no video stream {wanted}, only {len(videos)}",
+            remedy="choose another `video_stream` (or --video-stream)",
+            path=source.path,
+        )
+    return videos[(wanted or 1) - 1]
 
 
 def _refuse(raw: Mapping[str, Any], streams: tuple[Stream, ...], source: Source, limits: Limits) -> None:
@@ -209,18 +250,23 @@ def _refuse(raw: Mapping[str, Any], streams: tuple[Stream, ...], source: Source,
             f"is HDR ({_HDR_TRANSFERS[transfer]}), which the network was not trained for",
             "give an SDR version, or tone-map it first",
         )
-    field_order = str(raw.get("field_order", "progressive"))
-    if field_order in {"tt", "bb", "tb", "bt"}:
-        raise refused(
-            f"is interlaced (field order {field_order})",
-            "deinterlace it first, for example with ffmpeg -vf bwdif",
+
+
+def _rotation(raw: Mapping[str, Any], source: Source) -> int:
+    """From the display matrix (ISO/IEC 14496-12, 6.2.2): a, b, u, c, d, v, x, y, w in fixed point."""
+    matrices = [i for i in raw.get("side_data_list", []) if i.get("side_data_type") == "Display Matrix"]
+    if not matrices:
+        return 0
+    rows = re.findall(r":((?:\s+-?\d+){3})", str(matrices[0].get("displaymatrix", "")))
+    numbers = [int(number) for row in rows for number in row.split()]
+    found = _TURNS.get(tuple(numbers[:2] + numbers[3:5]))
+    if found is None:
+        raise InputError(
+            "is to be mirrored or turned by an odd angle by the player, which is not supported",
+            remedy="turn it first, for example by re-encoding it with ffmpeg, which turns by itself",
+            path=source.path,
         )
-    rotation = side_data.get("Display Matrix", {}).get("rotation", 0)
-    if rotation or raw.get("tags", {}).get("rotate", "0") != "0":
-        raise refused(
-            "is stored rotated, to be turned by the player; that is not supported yet",
-            "turn it first, for example by re-encoding it with ffmpeg, which turns by itself",
-        )
+    return found
 
 
 def _made_by_kakudai(tags: Mapping[str, str]) -> str | None:

@@ -55,6 +55,28 @@ class Container(enum.StrEnum):
     PNG = "png"
 
 
+class Damaged(enum.StrEnum):
+    """An episode that is damaged or incomplete: refused, or enlarged as far as it can be decoded, and reported."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
+class Deinterlace(enum.StrEnum):
+    """An interlaced or telecined episode: refused, deinterlaced by ffmpeg's bwdif, or enlarged with its combs."""
+
+    REFUSE = "refuse"
+    BWDIF = "bwdif"
+    NEVER = "never"
+
+
+class Unfit(enum.StrEnum):
+    """An episode with a stream that an .mp4 cannot carry: refused, or delivered as .mkv."""
+
+    REFUSE = "refuse"
+    MKV = "mkv"
+
+
 class ImageFormat(enum.StrEnum):
     """What a picture is delivered as. `same`: as it came."""
 
@@ -132,6 +154,13 @@ class Settings:
     rounding: Rounding = Rounding.NEAREST
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     container: Container = Container.SAME
+    unfit: Unfit = Unfit.REFUSE
+    damaged: Damaged = Damaged.REFUSE
+    deinterlace: Deinterlace = Deinterlace.REFUSE
+    video_stream: int | None = None
+    """Which of several video streams is enlarged, counted from 1; the others are kept as they are."""
+    ass_layout: bool = False
+    """Whether ASS subtitles are told the size they were written for (`LayoutResX` and `LayoutResY`)."""
     image_format: ImageFormat = ImageFormat.SAME
     name: str = DEFAULT_NAME
     tag: str = DEFAULT_TAG

@@ -11,14 +11,15 @@ from fractions import Fraction
 from engine.encode import Video
 from engine.errors import ProcessingError
 from engine.mux import Timing
-from engine.packets import PacketScan, scan_packets, stream_hashes
+from engine.packets import PacketScan, scan_packets
 from engine.probe import OF_THE_MUXER, TAG, EpisodeInfo, Stream, read_headers
 from engine.settings import Limits
 from engine.source import Source
+from engine.verify_copies import copied_problem, linking_problem, time_problem
 
 _MICROSECOND = Fraction(1, 1_000_000)
-_OFFSET_S = Fraction(3, 1000)
-"""mkvmerge re-times sound that others muxed by up to 2 ms; one more for rounding."""
+_OFFSET_S = Fraction(2, 1000)
+"""mkvmerge re-times sound that others muxed by up to 2 ms; chapters of an MP4 lie between its ticks."""
 
 
 def verify_episode(
@@ -29,34 +30,41 @@ def verify_episode(
     packets: PacketScan,
     video: Video,
     timing: Timing,
+    damaged: bool,
     limits: Limits,
 ) -> list[str]:
     """Prove that `result` holds every frame at its time and every other stream of the source.
 
     Frames: as many packets as were decoded, with equal PTS in the source's time base (within 1 µs where the container
-    changed). Sound and cover pictures: the same packets, by hash. Subtitles: as many. Attachments: by hash. Chapters:
-    titles and times. `packets` is the scan of the source.
+    changed). Sound, cover pictures, other videos and subtitles: the same packets, by hash (text but for spaces at the
+    end of a line), each at its time. Attachments: by hash. Chapters: titles and times; from Matroska to Matroska all
+    that they say, and the UIDs of linked files. `packets` is the scan of the source; `damaged`: whether it is known to
+    be damaged, so that all but the video may differ.
     Returns lesser differences (tags, dispositions), one line each. Raises `ProcessingError` for anything unproven.
     """
     wide = replace(limits, max_pixels=max(limits.max_pixels, video.size.pixels))
-    found = read_headers(result, limits=wide)
+    found = read_headers(result, limits=wide, video_stream=info.video_number)
     scan = scan_packets(result.fd, found, limits=wide, subject=result.path)
-    unproven = _video_problem(found, video) or _time_problem(scan, found, timing)
-    unproven = unproven or _stream_problem(info, found, packets, scan) or _chapter_problem(info, found)
-    if unproven is None:
-        heard = [s.index for s in info.streams if s.kind in {"audio", "picture"}]
-        there = [s.index for s in found.streams if s.kind in {"audio", "picture"}]
-        before = stream_hashes(source.fd, heard, limits=limits, subject=source.path)
-        after = stream_hashes(result.fd, there, limits=wide, subject=result.path)
-        if Counter(before) != Counter(after):
-            unproven = "the packets of its sound or cover pictures differ"
+    unproven = _video_problem(found, video) or _turn_problem(info, found) or _time_problem(scan, found, timing)
+    others = _stream_problem(info, found, packets, scan) or _chapter_problem(info, found)
+    if unproven is None and (others is None or damaged):
+        others = others or copied_problem(source, info, result, found, limits=wide)
+        others = others or linking_problem(source, info, result, found, limits=wide)
+    if not damaged:
+        unproven = unproven or others
     if unproven is not None:
         raise ProcessingError(
             f"the result does not hold what the source has, so it is not delivered: {unproven}",
             remedy="try again; if it happens each time, remux the source with mkvmerge first",
             path=source.path,
         )
-    return _differences(info, found)
+    return [*([others] if others else []), *_differences(info, found)]
+
+
+def _turn_problem(info: EpisodeInfo, found: EpisodeInfo) -> str | None:
+    if found.rotation % 360 != info.rotation % 360:
+        return f"turned by {found.rotation} degrees, not {info.rotation}"
+    return None
 
 
 def _video_problem(found: EpisodeInfo, video: Video) -> str | None:
@@ -92,6 +100,16 @@ def _first_difference(one: array[int], other: array[int]) -> int:
     return next(number for number, (a, b) in enumerate(zip(one, other, strict=True)) if a != b)
 
 
+def pairs(info: EpisodeInfo, found: EpisodeInfo) -> list[tuple[Stream, Stream]]:
+    """Streams of sound, subtitles and other videos of the source, each with its copy: in order within its kind."""
+    matched = []
+    for kind in ("audio", "subtitle", "video"):
+        old = [s for s in info.streams if s.kind == kind and s.index != info.video_index]
+        new = [s for s in found.streams if s.kind == kind and s.index != found.video_index]
+        matched += list(zip(old, new, strict=False))
+    return matched
+
+
 def _carried(info: EpisodeInfo) -> list[Stream]:
     """The streams that must come over. Data streams of an MP4 are written anew (chapter titles, time code)."""
     return [stream for stream in info.streams if stream.kind != "data"]
@@ -105,20 +123,10 @@ def _stream_problem(info: EpisodeInfo, found: EpisodeInfo, before: PacketScan, a
     fonts = Counter(s.extradata_hash for s in mine if s.kind == "attachment")
     if fonts != Counter(s.extradata_hash for s in theirs if s.kind == "attachment"):
         return "attachments differ"
-    if info.container != found.container:
-        return None
-    for old, new in zip(mine, theirs, strict=True):
-        if old.kind in {"audio", "subtitle"}:
-            counts = [s.streams[i].count if i in s.streams else 0 for s, i in ((before, old.index), (after, new.index))]
-            if old.codec != new.codec or (old.kind == "subtitle" and counts[0] != counts[1]):
-                return f"stream {new.index} is {new.codec} of {counts[1]} packets, not {old.codec} of {counts[0]}"
-            if abs(_start_s(old) - _start_s(new)) > _OFFSET_S:
-                return f"stream {new.index} begins at {float(_start_s(new))} s, not {float(_start_s(old))} s"
+    for old, new in pairs(info, found):
+        if problem := time_problem(old, new, before, after):
+            return problem
     return None
-
-
-def _start_s(stream: Stream) -> Fraction:
-    return (stream.start_ticks or 0) * stream.time_base
 
 
 def _chapter_problem(info: EpisodeInfo, found: EpisodeInfo) -> str | None:
@@ -136,7 +144,7 @@ def _differences(info: EpisodeInfo, found: EpisodeInfo) -> list[str]:
     comments = [next((v for n, v in i.tags.items() if n.lower() == "comment"), "") for i in (info, found)]
     if comments[1].partition(f"{TAG}=")[0].rstrip("\n") != comments[0]:
         lines.append(f"the comment was {comments[0]!r}, is {comments[1]!r}")
-    if info.container != found.container:
+    if info.container != found.container or len(_carried(info)) != len(_carried(found)):
         return lines
     for old, new in zip(_carried(info), _carried(found), strict=True):
         lines += _tag_differences(f"stream {old.index}", old.tags, new.tags)

@@ -198,7 +198,7 @@ def enlarge(
     counted = [0]
     work_dir.mkdir(exist_ok=True)
     with open_source(path) as source:
-        info = probe_episode(source, limits=settings.limits)
+        info = probe_episode(source, limits=settings.limits, settings=settings)
         leaving = (
             picture_format(info.format) if container is Container.PNG else output_format(info.format, settings.encoder)
         )

@@ -12,19 +12,19 @@ import pytest
 from engine.errors import InputError, NothingToDo
 from engine.ffmpeg import ffprobe
 from engine.probe import EpisodeInfo, probe_episode
-from engine.settings import Limits, Size
+from engine.settings import Limits, Settings, Size
 from engine.source import open_source
 from tests import media
 
 
-def probed(path: Path, limits: Limits | None = None) -> EpisodeInfo:
+def probed(path: Path, limits: Limits | None = None, settings: Settings | None = None) -> EpisodeInfo:
     with open_source(path) as source:
-        return probe_episode(source, limits=limits or Limits())
+        return probe_episode(source, limits=limits or Limits(), settings=settings)
 
 
-def refused(path: Path, limits: Limits | None = None) -> InputError:
+def refused(path: Path, limits: Limits | None = None, settings: Settings | None = None) -> InputError:
     with pytest.raises(InputError) as caught:
-        probed(path, limits)
+        probed(path, limits, settings)
     assert caught.value.remedy
     assert caught.value.path == path
     assert "\n" not in caught.value.reason
@@ -71,11 +71,36 @@ def test_rgb_is_refused_by_name(tmp_path: Path) -> None:
     assert "bgr0" in refused(path).reason
 
 
-def test_a_rotated_video_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_the_turn_of_a_video_is_read(tmp_path: Path, degrees: int) -> None:
     plain = media.video(tmp_path / "plain.mp4", frames=3)
     turned = tmp_path / "turned.mp4"
-    media.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", "rotate=90", turned)
-    assert "rotated" in refused(turned).reason
+    media.ffmpeg("-i", plain, "-c", "copy", "-metadata:s:v", f"rotate={degrees}", turned)
+    assert probed(turned).rotation % 360 == degrees
+
+
+def test_a_mirrored_video_is_refused(tmp_path: Path) -> None:
+    plain = media.video(tmp_path / "plain.mp4", frames=3)
+    data = plain.read_bytes()
+    at = data.index(b"tkhd") + 4 + 40  # the matrix of the first track's header, version 0
+    assert data[at : at + 4] == (1 << 16).to_bytes(4, "big")
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(data[:at] + (-(1 << 16)).to_bytes(4, "big", signed=True) + data[at + 4 :])
+    assert "mirrored" in refused(turned).reason
+
+
+def test_protection_against_copying_is_refused(tmp_path: Path) -> None:
+    plain = media.video(tmp_path / "plain.mp4", frames=3)
+    locked = tmp_path / "locked.mp4"
+    locked.write_bytes(plain.read_bytes().replace(b"avc1", b"encv", 2))
+    assert "DRM" in refused(locked).reason
+
+
+def test_dolby_vision_is_refused(tmp_path: Path) -> None:
+    plain = media.video(tmp_path / "plain.mp4", frames=3, codec=["-c:v", "libx265", "-x265-params", "log-level=error"])
+    dolby = tmp_path / "dolby.mp4"
+    dolby.write_bytes(plain.read_bytes().replace(b"hev1", b"dvhe"))
+    assert "Dolby Vision" in refused(dolby).reason
 
 
 def test_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:
@@ -88,11 +113,15 @@ def test_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:
     assert "no video stream (a cover picture is not one)" in refused(song).reason
 
 
-def test_two_videos_are_refused(tmp_path: Path) -> None:
-    one = media.video(tmp_path / "one.mkv", frames=2)
+def test_of_two_videos_one_must_be_chosen(tmp_path: Path) -> None:
+    one, other = media.video(tmp_path / "one.mkv", frames=2), media.video(tmp_path / "b.mkv", frames=2, size="48x32")
     two = tmp_path / "two.mkv"
-    media.ffmpeg("-i", one, "-map", "0", "-map", "0", "-c", "copy", two)
+    media.ffmpeg("-i", one, "-i", other, "-map", "0", "-map", "1", "-c", "copy", two)
     assert "2 video streams" in refused(two).reason
+    for number, size in ((1, Size(96, 64)), (2, Size(48, 32))):
+        info = probed(two, settings=Settings(video_stream=number))
+        assert (info.size, info.video_number, info.other_videos) == (size, number, (2 - number,))
+    assert "no video stream 3" in refused(two, settings=Settings(video_stream=3)).reason
 
 
 def test_more_pixels_than_the_limit(tmp_path: Path) -> None:
