@@ -115,3 +115,12 @@ def test_waifu2x_beats_bicubic_by_far_at_any_size(name: str) -> None:
         assert made.shape == original.shape
         assert measure.psnr(made, original) > measure.psnr(bicubic, original) + 2
     assert peer.enlarge(blobs(7, 33, 21), 3).shape == (63, 99, 3)
+
+
+@needs_peers
+def test_tiles_of_waifu2x_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """upconv_7 has no layer that sees the whole picture, so tiles change nothing."""
+    small = blobs(8, 61, 45)
+    whole = Peer("waifu2x upconv_7").enlarge(small, 2)
+    monkeypatch.setattr("training.peers._TILE", 16)
+    assert np.abs(Peer("waifu2x upconv_7").enlarge(small, 2).astype(int) - whole).max() <= 1

@@ -10,10 +10,10 @@ from __future__ import annotations
 import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from engine.errors import ProcessingError, ToolError
 from training.degrade import Levels
@@ -31,6 +31,9 @@ _KINDS = {
     "waifu2x CUnet": _Kind("models-cunet", 18),
 }
 PEERS = tuple(_KINDS)
+_TILE = 256
+"""Side of a tile in pixels, even. upconv_7 comes out as without tiles; CUnet weighs its channels tile by tile, as in
+waifu2x itself."""
 
 
 class Peer:
@@ -62,7 +65,7 @@ class Peer:
         return np.asarray(cv2.resize(enlarged, (width * scale, height * scale), interpolation=cv2.INTER_AREA), np.uint8)
 
     def _twice(self, picture_bgr: Levels) -> Levels:
-        """As waifu2x-ncnn-vulkan does on the CPU: mirrored borders, an even size, levels over 255, nearest rounding."""
+        """As waifu2x-ncnn-vulkan does: mirrored borders, tiles with their surroundings, levels over 255."""
         height, width = picture_bgr.shape[:2]
         pad = self._kind.padding
         rgb = np.pad(
@@ -71,14 +74,27 @@ class Peer:
             mode="reflect" if min(height, width) > pad + 1 else "symmetric",
         )
         planes = np.ascontiguousarray(rgb.transpose(2, 0, 1), np.float32) / np.float32(255)
+        out = np.empty((2 * height, 2 * width, 3), np.uint8)
+        for top in range(0, height, _TILE):
+            for left in range(0, width, _TILE):
+                window = planes[:, top : top + _TILE + 2 * pad, left : left + _TILE + 2 * pad]
+                # The last tile has an even size, too: that is what the extra row and column are for.
+                made = self._run(np.ascontiguousarray(window))
+                target = out[2 * top : 2 * (top + _TILE), 2 * left : 2 * (left + _TILE)]
+                bgr = made[::-1, : target.shape[0], : target.shape[1]].transpose(1, 2, 0)
+                target[:] = np.rint(bgr * 255).clip(0, 255)
+        return out
+
+    def _run(self, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(3, height + 2 padding, width + 2 padding) RGB in 0..1 → (3, 2 height, 2 width). Raises `ProcessingError`."""
         with self._network.create_extractor() as extractor:
             extractor.input("Input1", self._ncnn.Mat(planes))
             failed, out = extractor.extract("Eltwise4")
-            result: Any = np.array(out)
-        if failed or min(result.shape[1:]) < 2 * min(height, width):
-            raise ProcessingError("ncnn could not run the network", remedy="free memory, or try smaller pictures")
-        bgr = result[::-1, : 2 * height, : 2 * width].transpose(1, 2, 0)
-        return np.ascontiguousarray(np.rint(bgr * 255).clip(0, 255).astype(np.uint8))
+            made = np.array(out, np.float32)
+        wanted = tuple(2 * (side - 2 * self._kind.padding) for side in planes.shape[1:])
+        if failed or made.shape[1:] != wanted:
+            raise ProcessingError("ncnn could not run the network", remedy="free memory, or leave out --peers")
+        return made
 
 
 def _models() -> Path:
