@@ -20,14 +20,16 @@ from daemon.rates import KnownRate
 from daemon.space import shortage, size
 from daemon.text import duration, printable
 from daemon.upscale_arguments import add_settings, settings_from
+from engine.completeness import Damage
 from engine.episode import prove_complete
 from engine.errors import EnvironmentFault, KakudaiError, MissingInputError, NothingToDo
 from engine.estimate import Rate, Space, expected_seconds, expected_space
+from engine.interlace import check_interlacing
 from engine.job import Plan, plan
 from engine.naming import check_checksum
 from engine.probe import probe_episode
 from engine.sequence import frames_in, plan_sequence
-from engine.settings import Container, Settings
+from engine.settings import Container, Damaged, Settings
 from engine.source import Source, open_source
 
 DESCRIPTION = """\
@@ -176,7 +178,9 @@ def _proven_plan(source: Source, settings: Settings) -> Plan:
     check_checksum(source)
     if planned.kind == "episode":
         info = probe_episode(source, limits=settings.limits, settings=settings)
-        frames = len(prove_complete(source, info, limits=settings.limits).timestamps)
+        damage = Damage(accept=settings.damaged is Damaged.ACCEPT)
+        frames = len(prove_complete(source, info, limits=settings.limits, damage=damage).timestamps)
+        check_interlacing(source, info, deinterlace=settings.deinterlace, limits=settings.limits)
         planned = dataclasses.replace(planned, frames=frames)
     return planned
 
@@ -263,7 +267,9 @@ def _page(entry: _Entry) -> str:
         f"  what   {sizes}{frames}, {settings.mode.value} by {settings.model}{encoder}",
     ]
     if entry.seconds is not None and entry.frames_per_second is not None:
-        speed = f"{entry.frames_per_second:.3g} frames/s, " if planned.kind != "picture" else ""
+        rate = entry.frames_per_second
+        told = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"
+        speed = f"{told} frames/s, " if planned.kind != "picture" else ""
         lines.append(f"  time   about {_time(entry.seconds)} ({speed}{entry.basis})")
     else:
         lines.append(f"  time   unknown: {entry.basis}")

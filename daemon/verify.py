@@ -17,6 +17,7 @@ from daemon.place import read_back
 from daemon.report import find_report, folder_facts, read_report, source_facts
 from daemon.text import printable
 from engine.errors import InputError, KakudaiError, MissingInputError
+from engine.image import EXTENSIONS
 from engine.report import differences, episode_facts
 from engine.settings import Limits
 from engine.source import open_source
@@ -70,12 +71,16 @@ def _output_problems(report: Mapping[str, Any], output: Path) -> Iterator[str]:
     for name, found in (("size", content.size), ("sha256", content.sha256), ("crc32", content.crc32)):
         if recorded[name] != found:
             yield f"output {name}: {found}, not {recorded[name]}"
+    if output.is_dir():
+        pictures = sum(path.suffix.lower() in EXTENSIONS for path in output.iterdir())
+        if pictures != report["frames"]:
+            yield f"output: {pictures} pictures, not {report['frames']}"
     after = report["details"].get("streams", {}).get("after")
     if after is None:
         return
     try:
         with open_source(output) as file:
-            found_facts = episode_facts(file, limits=Limits())
+            found_facts = episode_facts(file, limits=Limits(), video_stream=after["video_stream"])
     except KakudaiError as error:
         yield f"output: {error.reason}"
         return
@@ -97,12 +102,14 @@ def _source_problems(report: Mapping[str, Any], source: Path) -> Iterator[str]:
         if streams is None:
             return
         try:
-            found_facts = episode_facts(file, limits=Limits())
+            found_facts = episode_facts(file, limits=Limits(), video_stream=streams["before"]["video_stream"])
         except KakudaiError as error:
             yield f"source: {error.reason}"
             return
     if unequal:
         yield from (f"source, {line}" for line in differences(streams["before"], found_facts))
+    if report["details"].get("damage"):
+        return  # what of it could be decoded, only the job knew
     dropped = int(report["details"].get("leading_pictures_dropped", 0))
     if found_facts["frames"] - dropped != report["frames"]:
         yield f"source: {found_facts['frames']} frames ({dropped} not shown), {report['frames']} were delivered"

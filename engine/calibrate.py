@@ -159,14 +159,13 @@ def _calibrate_picture(source: Source, planned: Plan, settings: Settings) -> Cal
     size = Size(max(1, round(crop.size.width * factor)), max(1, round(crop.size.height * factor)))
     started = time.monotonic()
     model = load_model(settings, factor)
-    enlarged = enlarge_picture(crop, size, settings, model)
+    enlarge_picture(crop, size, settings, model)  # loads and compiles
     first_s = time.monotonic() - started
-    started = time.monotonic()
-    enlarge_picture(crop, size, settings, model)
-    second_s = max(1e-6, time.monotonic() - started)
     with tempfile.TemporaryDirectory(prefix="kakudai-plan-") as folder:
-        written = Path(folder) / f"sample{Path(planned.output_name).suffix}"
-        write(enlarged, written, output_format(picture.format, settings))
+        written = Path(folder) / "sample"
+        started = time.monotonic()
+        write(enlarge_picture(crop, size, settings, model), written, output_format(picture.format, settings))
+        second_s = max(1e-6, time.monotonic() - started)
         bytes_each = written.stat().st_size / size.pixels
     return Calibration(Rate(size.pixels / second_s, bytes_each, max(0.0, first_s - second_s)), 1, model.device)
 

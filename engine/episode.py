@@ -159,10 +159,10 @@ def enlarge_episode(
             )
     streams: dict[str, Any] = {"after": None}
     with clock("report"):
-        streams["before"] = facts_of(source, info, packets, limits=limits)
+        streams["before"] = facts_of(source, info, packets, damaged=bool(damage.found), limits=limits)
         if container is not Container.PNG:
             with open_source(part) as result:
-                streams["after"] = episode_facts(result, limits=limits)
+                streams["after"] = episode_facts(result, limits=limits, video_stream=info.video_number)
     if source.changed():
         raise ProcessingError(
             "the source was changed while it was being enlarged", remedy="it is taken up again", path=source.path

@@ -14,7 +14,7 @@ from typing import Any
 
 from engine.packets import PacketScan, scan_packets, stream_hashes
 from engine.probe import EpisodeInfo, read_headers
-from engine.settings import Limits
+from engine.settings import Damaged, Limits
 from engine.source import Source
 
 _HASHED = frozenset({"video", "audio", "subtitle", "picture"})
@@ -39,24 +39,28 @@ _STREAM_WORDS = {
 }
 
 
-def episode_facts(file: Source, *, limits: Limits) -> dict[str, Any]:
+def episode_facts(file: Source, *, limits: Limits, video_stream: int | None = None) -> dict[str, Any]:
     """What a finished or source episode holds. Raises `InputError` (damaged), `ProcessingError`.
 
-    The packets are read twice: once for their times, once for their content.
+    `video_stream`: which of several videos is meant, counted from 1. The packets are read twice: once for their times,
+    once for their content.
     """
     wide = replace(limits, max_pixels=_ANY_SIZE)
-    info = read_headers(file, limits=wide)
+    info = read_headers(file, limits=wide, video_stream=video_stream, damaged=Damaged.ACCEPT)
     return facts_of(file, info, scan_packets(file.fd, info, limits=wide, subject=file.path), limits=wide)
 
 
-def facts_of(file: Source, info: EpisodeInfo, scan: PacketScan, *, limits: Limits) -> dict[str, Any]:
-    """The same for a file whose headers and packet times are known already."""
-    hashed = [stream.index for stream in info.streams if stream.kind in _HASHED]
+def facts_of(
+    file: Source, info: EpisodeInfo, scan: PacketScan, *, limits: Limits, damaged: bool = False
+) -> dict[str, Any]:
+    """The same for a file whose headers and packet times are known already. What is `damaged` is not hashed."""
+    hashed = [stream.index for stream in info.streams if stream.kind in _HASHED and not damaged]
     found = stream_hashes(file.fd, hashed, limits=limits, subject=file.path)
     hashes = dict(zip(hashed, found, strict=True))
     times = scan.timestamps
     return {
         "container": info.container,
+        "video_stream": info.video_number,
         "frames": len(times),
         "first_pts": times[0] if times else None,
         "last_pts": times[-1] if times else None,
