@@ -15,6 +15,7 @@ from importlib import metadata
 from pathlib import Path
 
 from daemon.config import default_config_path, load_config
+from daemon.space import free_bytes, size
 from engine import __version__
 from engine.encoders import ENCODERS
 from engine.errors import KakudaiError, MissingInputError, ToolError
@@ -140,10 +141,11 @@ def _configuration(config: Path | None) -> Iterator[Finding]:
         yield Finding("configuration", "missing", str(error), error.remedy)
         return
     yield Finding("configuration", "ok", str(loaded.path))
+    yield Finding("work files", "ok", f"{loaded.work_dir}, {size(free_bytes(loaded.work_dir))} free")
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
             if path.is_dir():
-                yield Finding(name, "ok", str(path))
+                yield Finding(name, "ok", f"{path}, {size(free_bytes(path))} free" if name == "output" else str(path))
             else:
                 yield Finding(
                     name, "absent", f"{path} is not there", "it is made, or waited for, when the service runs"

@@ -8,9 +8,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from daemon.config_model import DAY_S, Config
+from daemon.config_model import DAY_S, Config, Reports
+from daemon.job import Job
 from daemon.ledger import Ledger
 from daemon.place import remove
+from daemon.report import report_path
 from daemon.settling import look, mount_is_lost
 
 log = logging.getLogger(__name__)
@@ -42,11 +44,21 @@ def clean_up(config: Config, ledger: Ledger, *, now: Callable[[], float] = time.
             gone.append(job)
     if gone:
         ledger.forget(gone)
+        _drop_reports(config, gone)
         log.info("%d jobs are out of the history: their sources left long ago", len(gone))
     for log_file in sorted((config.state_dir / "logs").glob("job-*.log")):
         number = log_file.stem.removeprefix("job-")
         if number.isdigit() and ledger.job(int(number)) is None:
             remove(log_file)
+
+
+def _drop_reports(config: Config, gone: list[Job]) -> None:
+    """In the folder of reports, those of outputs that have left as well: nothing can be verified by them any more."""
+    for job in gone:
+        if config.reports is Reports.FOLDER and job.output is not None and not os.path.lexists(job.output):
+            path = report_path(config, job.output, job.id)
+            assert path is not None
+            remove(path)
 
 
 def _numbered(folder: Path) -> list[Path]:

@@ -10,6 +10,12 @@ from typing import Any
 import pytest
 
 from daemon.cli import main
+from daemon.config_model import DAY_S, Config, Folder
+from daemon.housekeeping import clean_up
+from daemon.job import Found, Identity
+from daemon.ledger import Ledger
+from daemon.report import report_path, write_report
+from engine.settings import Settings
 from tests import media
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
 
@@ -136,6 +142,29 @@ def test_the_service_writes_a_report_with_each_delivery(tmp_path: Path, place: s
     assert _verify(output, service.inbox / "a" / "cel.png", "--config", service.config) == 0
     output.write_bytes(output.read_bytes() + b"x")
     assert _verify(output, "--config", service.config) == 65
+
+
+@pytest.mark.parametrize("output_stays", [True, False])
+def test_a_report_leaves_with_its_output_and_source(tmp_path: Path, output_stays: bool) -> None:
+    config = Config(tmp_path / "config.yaml", tmp_path, folders=(Folder(tmp_path, tmp_path / "out", "", Settings()),))
+    ledger = Ledger(tmp_path / "ledger.db", now=lambda: 0.0)
+    ledger.queue([Found(tmp_path, tmp_path / "gone.png", "file", Identity(1, 1, 1, 1))])
+    (job,) = ledger.jobs("queued")
+    ledger.start(job, profile="")
+    output = tmp_path / "out" / "big.png"
+    output.parent.mkdir()
+    if output_stays:
+        output.touch()
+    ledger.planned(job, sha256="", fingerprint="", wanted=output, part=tmp_path / ".part")
+    ledger.verifying(job, output=output, part_inode=1, part_size=1, part_sha256="", report="{}")
+    ledger.delivered(job, original="kept")
+    path = report_path(config, output, job.id)
+    assert path is not None
+    write_report({"format": 1}, path)
+    clean_up(config, ledger, now=lambda: 400 * DAY_S)
+    assert ledger.counts() == {}
+    assert path.exists() == output_stays
+    ledger.close()
 
 
 @pytest.mark.slow
