@@ -6,7 +6,7 @@ depth in the same range. No RGB in between, so no matrix can be got wrong and no
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from engine.settings import Interpolation, Rounding, Settings, Size
 Luma = NDArray[np.float32]
 """(height, width), 0..1 from black to white; sub-black and super-white lie outside."""
 
+_MEASURED_EVERY = 24
 _LEFT = frozenset({"left", "topleft", "bottomleft"})
 _TOP = frozenset({"topleft", "top"})
 
@@ -32,10 +33,30 @@ def luma_range(depth: int, *, full_range: bool) -> tuple[int, int]:
     return 16 << (depth - 8), 235 << (depth - 8)
 
 
-def to_levels(values: NDArray[np.float32], *, depth: int, rounding: Rounding) -> NDArray[Any]:
-    """Float code values → integers of `depth` bits: to the nearest, or truncated as the authors' code does."""
-    whole = np.rint(values) if rounding is Rounding.NEAREST else np.floor(values)
+def to_levels(
+    values: NDArray[np.float32], *, depth: int, rounding: Rounding, dither: NDArray[np.float32] | None = None
+) -> NDArray[Any]:
+    """Float code values → integers of `depth` bits: to the nearest, or truncated as the authors' code does.
+
+    `dither`: thresholds in 0..1 of the same shape, that decide instead where a value is rounded up.
+    """
+    if dither is not None:
+        whole = np.floor(np.rint(values * 256) / 256 + dither)  # whole numbers stay whole, float noise or not
+    else:
+        whole = np.rint(values) if rounding is Rounding.NEAREST else np.floor(values)
     return whole.clip(0, (1 << depth) - 1).astype(np.uint8 if depth == 8 else np.uint16)
+
+
+@functools.lru_cache(maxsize=4)
+def dither_pattern(height: int, width: int) -> NDArray[np.float32]:
+    """Thresholds in 0..1, spread evenly over every neighbourhood, the same for every frame.
+
+    Interleaved gradient noise: Jimenez, "Next Generation Post Processing in Call of Duty: Advanced Warfare", 2014.
+    """
+    x, y = np.arange(width)[None, :], np.arange(height)[:, None]
+    pattern: NDArray[np.float32] = ((52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)) % 1).astype(np.float32)
+    pattern.setflags(write=False)
+    return pattern
 
 
 class _LumaPasses:
@@ -62,9 +83,14 @@ class _LumaPasses:
         calm = denoise.denoise_plane(self.to_codes(image), strength, depth=self._depth)
         return self.from_codes(calm)
 
-    def to_codes(self, image: Luma) -> NDArray[Any]:
-        values = image * np.float32(self._white - self._black) + np.float32(self._black)
-        return to_levels(values, depth=self._depth, rounding=self._rounding)
+    def to_codes(self, image: Luma, *, dithered: bool = False) -> NDArray[Any]:
+        dither = dither_pattern(image.shape[0], image.shape[1]) if dithered else None
+        return to_levels(self.values(image), depth=self._depth, rounding=self._rounding, dither=dither)
+
+    def values(self, image: Luma) -> Luma:
+        """Code values before they are rounded."""
+        scaled: Luma = image * np.float32(self._white - self._black) + np.float32(self._black)
+        return scaled
 
     def from_codes(self, plane: NDArray[Any]) -> Luma:
         return (plane.astype(np.float32) - np.float32(self._black)) / np.float32(self._white - self._black)
@@ -78,36 +104,82 @@ def plane_enlarger(
     output_size: Size,
     settings: Settings,
     model: Model,
-) -> Callable[[Planes], Planes]:
-    """A function from the planes of one frame to the planes of the enlarged frame.
+) -> PlaneEnlarger:
+    """From the planes of a frame to those of the enlarged frame. `output` differs from `source` in depth only."""
+    return PlaneEnlarger(source, source_size, output, output_size, settings, model)
 
-    `output` differs from `source` in depth only.
+
+class PlaneEnlarger:
+    """Call it with the planes of each frame, in order. Where depth is reduced, the result is dithered.
+
+    Every 24th frame is held against a plain bicubic resize, so that `mean_shift` tells what became of the colours.
     """
-    passes = recipe(settings.mode, settings.denoise)
-    arriving = _LumaPasses(model, source, settings.rounding)
-    leaving = _LumaPasses(model, output, settings.rounding)
-    chroma = None
-    if source.chroma_shift is not None:
-        chroma = resample.ChromaResampler(
-            luma=source_size,
-            out_luma=output_size,
-            shift=source.chroma_shift,
-            sited_left=source.chroma_location in _LEFT,
-            sited_top=source.chroma_location in _TOP,
-        )
-    gain = np.float32(_chroma_gain(source, output))
-    middle, out_middle = np.float32(1 << (source.depth - 1)), np.float32(1 << (output.depth - 1))
 
-    def enlarge(planes: Planes) -> Planes:
-        luma = run_recipe(passes, arriving.from_codes(planes[0]), output_size, leaving)
-        enlarged = [leaving.to_codes(luma)]
+    def __init__(
+        self,
+        source: PlaneFormat,
+        source_size: Size,
+        output: PlaneFormat,
+        output_size: Size,
+        settings: Settings,
+        model: Model,
+    ) -> None:
+        self._passes = recipe(settings.mode, settings.denoise)
+        self._arriving = _LumaPasses(model, source, settings.rounding)
+        self._leaving = _LumaPasses(model, output, settings.rounding)
+        self._output, self._output_size = output, output_size
+        self._chroma = None
+        if source.chroma_shift is not None:
+            self._chroma = resample.ChromaResampler(
+                luma=source_size,
+                out_luma=output_size,
+                shift=source.chroma_shift,
+                sited_left=source.chroma_location in _LEFT,
+                sited_top=source.chroma_location in _TOP,
+            )
+        self._gain = np.float32(_chroma_gain(source, output))
+        self._middle, self._out_middle = np.float32(1 << (source.depth - 1)), np.float32(1 << (output.depth - 1))
+        self._dithered = output.depth < source.depth
+        self._frames = 0
+        self._shifts: list[list[float]] = []
+
+    def __call__(self, planes: Planes) -> Planes:
+        measured = self._frames % _MEASURED_EVERY == 0
+        self._frames += 1
+        arrived = self._arriving.from_codes(planes[0])
+        luma = run_recipe(self._passes, arrived, self._output_size, self._leaving)
+        enlarged = [self._leaving.to_codes(luma, dithered=self._dithered)]
+        exact = []
+        if measured:
+            exact.append(self._leaving.values(resample.resize(arrived, self._output_size, Interpolation.BICUBIC)))
         for plane in planes[1:]:
-            assert chroma is not None
-            values = (chroma(plane) - middle) * gain + out_middle
-            enlarged.append(to_levels(values, depth=output.depth, rounding=Rounding.NEAREST))
+            assert self._chroma is not None
+            values = (self._chroma(plane) - self._middle) * self._gain + self._out_middle
+            dither = dither_pattern(values.shape[0], values.shape[1]) if self._dithered else None
+            enlarged.append(to_levels(values, depth=self._output.depth, rounding=Rounding.NEAREST, dither=dither))
+            exact.append(values)
+        if measured:
+            unit = ((1 << self._output.depth) - 1) / 255 if self._output.full_range else 1 << (self._output.depth - 8)
+            top = (1 << self._output.depth) - 1
+            self._shifts.append(
+                [
+                    (float(got.mean(dtype=np.float64)) - float(wanted.clip(0, top).mean(dtype=np.float64))) / unit
+                    for got, wanted in zip(enlarged, exact, strict=True)
+                ]
+            )
         return tuple(enlarged)
 
-    return enlarge
+    @property
+    def mean_shift(self) -> dict[str, object]:
+        """By how much the planes differ on average from a plain resize, in levels of 255; JSON-ready.
+
+        Frames that an earlier attempt enlarged do not count.
+        """
+        found: dict[str, object] = {"frames": len(self._shifts)}
+        if self._shifts:
+            means = np.mean(self._shifts, axis=0)
+            found |= {name: round(float(mean), 4) for name, mean in zip(("luma", "u", "v"), means, strict=False)}
+        return found
 
 
 def _chroma_gain(source: PlaneFormat, output: PlaneFormat) -> float:

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
+from engine.container_length import check_length
 from engine.errors import InputError
-from engine.packets import PacketScan
+from engine.packets import PacketScan, scan_packets
 from engine.probe import EpisodeInfo
+from engine.settings import Limits
 from engine.source import Source
 
 _REMEDY = "copy or download it again"
@@ -126,3 +128,25 @@ def check_decoded(source: Source, packets: PacketScan, timestamps: array[int]) -
             remedy="copy or download it again; if it plays to its end, remux it with mkvmerge",
             path=source.path,
         )
+
+
+def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits, damage: Damage | None = None) -> PacketScan:
+    """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
+    damage = damage or Damage(accept=False)
+    with damage.expected():
+        check_length(source)
+    packets = scan_packets(source.fd, info, limits=limits, subject=source.path)
+    with damage.expected():
+        check_packets(source, info, packets)
+    with damage.expected():
+        check_holes(source, info, packets)
+    if info.container != "mkv":
+        return packets
+    with damage.expected():
+        check_reach(
+            source=source,
+            declared_s=info.duration_s,
+            reached_s=packets.reached_s(info),
+            tolerance_s=max(packets.longest_s(info), 1 / info.frame_rate),
+        )
+    return packets

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -19,7 +19,7 @@ from engine.errors import KakudaiError
 from engine.ffmpeg import command
 from engine.files import storage_error, storing
 from engine.planes import PlaneFormat, Planes
-from engine.probe import ColorTags
+from engine.probe import ColorTags, EpisodeInfo
 from engine.process import Child
 from engine.settings import EncoderSettings, Size
 
@@ -145,6 +145,37 @@ def color_arguments(colors: ColorTags, format_: PlaneFormat) -> dict[str, str]:
     return {name: value for name, value in tags.items() if value is not None}
 
 
+def output_colors(info: EpisodeInfo, output: Size) -> ColorTags:
+    """The source's tags. Players guess the matrix of untagged video by its size: what was SD is then said to be."""
+    colors = info.colors
+    if colors.matrix is None and info.format.chroma_shift and _taken_for_sd(info.size) and not _taken_for_sd(output):
+        colors = replace(
+            colors,
+            matrix="smpte170m",
+            primaries=colors.primaries or ("bt470bg" if info.size.height == _PAL_LINES else "smpte170m"),
+            transfer=colors.transfer or "smpte170m",
+        )
+    return colors
+
+
+def _taken_for_sd(size: Size) -> bool:
+    """The guess of mpv, which others make as well: BT.601 up to PAL's lines, unless as wide as 720 lines are."""
+    return size.width < 1280 and size.height <= _PAL_LINES
+
+
+_PAL_LINES = 576
+_LATER_PRIMARIES = {"ebu3213": 22}
+"""ITU-T H.273's numbers of colour primaries that libx265 does not write."""
+
+
+def _header_corrections(video: Video, settings: EncoderSettings) -> dict[str, str]:
+    """A bitstream filter for tags that the encoder's library drops."""
+    number = _LATER_PRIMARIES.get(video.colors.primaries or "")
+    if settings.name == "x265" and number is not None:
+        return {"bsf:v": f"hevc_metadata=colour_primaries={number}"}
+    return {}
+
+
 def _encode_command(video: Video, settings: EncoderSettings) -> list[str]:
     frames = ffmpeg.input(
         "pipe:0",
@@ -165,5 +196,6 @@ def _encode_command(video: Video, settings: EncoderSettings) -> list[str]:
             flush_packets="1",
             **encoder_arguments(settings),
             **color_arguments(video.colors, video.format),
+            **_header_corrections(video, settings),
         )
     )

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import functools
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
-from engine.errors import ConfigError, UsageError
+from engine.errors import ConfigError, ToolError, UsageError
 from engine.planes import PlaneFormat, plane_format
+from engine.process import run
 from engine.settings import EncoderSettings, Size
 
 Check = Callable[[str], str | None]
@@ -53,6 +57,9 @@ def _parameters(*names: str) -> Check:
     return check
 
 
+_FRAME_THREADS = 2
+_X264_THREADS = 4
+"""Fixed, because they change what x265 and x264 write."""
 _X26X_PRESETS = _one_of(
     "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
 )
@@ -87,9 +94,20 @@ class Encoder:
     defaults: Mapping[str, str]
     depths: Mapping[tuple[int, int] | None, tuple[int, ...]]
     depth: int = 8
+    threads: str | None = None
+    """The parameter that bounds its threads without changing a bit of what it writes."""
+    device: str | None = None
+    """What it needs beside ffmpeg; such an encoder may be missing at run time."""
 
 
 _420, _422, _444, _440 = (1, 1), (1, 0), (0, 0), (0, 1)
+_NVENC_OPTIONS = {
+    "cq": _number(1, 51),
+    "preset": _one_of("p1", "p2", "p3", "p4", "p5", "p6", "p7"),
+    "depth": _one_of("8", "10"),
+    "keyint": _whole(1, 1000),
+    "gpu": _whole(0, 63),
+}
 _FFV1_DEPTHS = (8, 9, 10, 12, 14, 16)
 
 ENCODERS: dict[str, Encoder] = {
@@ -104,6 +122,7 @@ ENCODERS: dict[str, Encoder] = {
             "params": _X265_PARAMETERS,
         },
         defaults={"crf": "16", "preset": "medium"},
+        threads="pools",
         depths={_420: (8, 10, 12), _422: (8, 10, 12), _444: (8, 10, 12), None: (8, 10, 12)},
         depth=10,
     ),
@@ -130,8 +149,25 @@ ENCODERS: dict[str, Encoder] = {
             "params": _parameters("film-grain", "film-grain-denoise", "enable-overlays", "enable-tf", "tune", "lp"),
         },
         defaults={"crf": "20", "preset": "6"},
+        threads="lp",
         depths={_420: (8, 10)},
         depth=10,
+    ),
+    "nvenc-hevc": Encoder(
+        library="hevc_nvenc",
+        options=_NVENC_OPTIONS,
+        defaults={"cq": "18", "preset": "p6"},
+        depths={_420: (8, 10), _444: (8,)},
+        depth=10,
+        device="NVIDIA GPU with NVENC",
+    ),
+    "nvenc-av1": Encoder(
+        library="av1_nvenc",
+        options=_NVENC_OPTIONS,
+        defaults={"cq": "22", "preset": "p6"},
+        depths={_420: (8, 10)},
+        depth=10,
+        device="NVIDIA GPU with NVENC for AV1",
     ),
     "ffv1": Encoder(
         library="ffv1",
@@ -171,19 +207,20 @@ def _meant(name: str, known: Mapping[str, object]) -> str:
 def output_format(source: PlaneFormat, settings: EncoderSettings) -> PlaneFormat:
     """The format of the planes that the encoder is to be given for a source: its subsampling, range and siting.
 
-    The depth is never less than the source's (DESIGN: depth is never reduced), and at least the `depth` option's, else
-    the encoder's own default (10 bit for x265 and SVT-AV1).
+    The depth is the `depth` option's where there is one, and only then may it be less than the source's (the planes are
+    dithered then); else the source's, and at least the encoder's own default (10 bit for x265 and SVT-AV1).
     Raises `ConfigError` for bad options, `UsageError` where the encoder cannot carry the format.
     """
     if problems := encoder_problems(settings):
         raise ConfigError(problems)
     encoder = ENCODERS[settings.name]
-    wanted = max(source.depth, int(dict(settings.options).get("depth", encoder.depth)))
+    asked = dict(settings.options).get("depth")
+    wanted = int(asked) if asked else max(source.depth, encoder.depth)
     possible = [depth for depth in encoder.depths.get(source.chroma_shift, ()) if depth >= wanted]
     if not possible:
         raise UsageError(
             f"the encoder {settings.name} cannot carry {source.pix_fmt} without loss of depth or colour",
-            remedy="choose the encoder ffv1 (lossless) or x265 for it",
+            remedy="choose the encoder ffv1 (lossless) or x265 for it, or a lower depth such as depth: 10 (dithered)",
         )
     return _with_depth(source, min(possible))
 
@@ -218,23 +255,51 @@ def _with_depth(source: PlaneFormat, depth: int) -> PlaneFormat:
     return replace(found, depth=depth)
 
 
+@functools.cache
+def check_available(name: str) -> None:
+    """Raise `ToolError` where this ffmpeg, or this machine, has not what the encoder needs."""
+    encoder = ENCODERS[name]
+    argv = ["ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "error", "-f", "lavfi", "-i", "color=black:size=256x256"]
+    argv += ["-frames:v", "1", "-pix_fmt", "yuv420p", "-c:v", encoder.library, "-f", "null", "-"]
+    _, child = run(argv, silence_s=60, subject=Path(encoder.library))
+    if child.status != 0:
+        needs = f"; it needs an {encoder.device}" if encoder.device else ""
+        raise ToolError(
+            f"ffmpeg cannot encode with {name} ({encoder.library}) here{needs}: {child.messages.partition(chr(10))[0]}",
+            remedy="choose another encoder, such as x265; `kakudai check` lists what is there",
+        )
+
+
+def _usable_threads() -> int:
+    """Half of the processors: the other half is the network's and the decoder's."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
 def encoder_arguments(settings: EncoderSettings) -> dict[str, str]:
-    """ffmpeg's output options for an encoder whose settings have been checked."""
+    """ffmpeg's output options for an encoder whose settings have been checked.
+
+    Encoding runs beside the network, so threads are bounded. Only by what leaves the bits as they are, or by a fixed
+    number: a segment is the same on every machine.
+    """
     encoder = ENCODERS[settings.name]
     chosen = {**encoder.defaults, **dict(settings.options)}
     arguments = {"c:v": encoder.library}
-    for name in ("crf", "preset", "tune", "slices"):
+    for name in ("crf", "cq", "preset", "tune", "slices", "gpu"):
         if name in chosen:
             arguments[name] = chosen[name]
     if "keyint" in chosen:
         arguments["g"] = chosen["keyint"]
     parameters = [chosen["params"]] if "params" in chosen else []
+    if encoder.threads is not None:
+        parameters.insert(0, f"{encoder.threads}={_usable_threads()}")  # what a profile says comes later and holds
     if settings.name == "x265":
-        arguments["x265-params"] = ":".join(["log-level=error", *parameters])
-    elif settings.name == "x264" and parameters:
-        arguments["x264-params"] = parameters[0]
-    elif settings.name == "svtav1" and parameters:
-        arguments["svtav1-params"] = parameters[0]
+        arguments["x265-params"] = ":".join(["log-level=error", f"frame-threads={_FRAME_THREADS}", *parameters])
+    elif settings.name == "x264":
+        arguments["x264-params"] = ":".join([f"threads={_X264_THREADS}", *parameters])
+    elif settings.name == "svtav1":
+        arguments["svtav1-params"] = ":".join(parameters)
+    elif encoder.device is not None:
+        arguments |= {"rc": "vbr", "b:v": "0", "tune": "hq"}
     elif settings.name == "ffv1":
         arguments |= {"level": "3", "slicecrc": "1", "g": "1"}
     return arguments

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.completeness import Damage, check_decoded, check_frames, check_holes, check_packets, check_reach
-from engine.container_length import check_length
+from engine.completeness import Damage, check_decoded, check_frames, prove_complete
 from engine.decode import Decoder
-from engine.encode import Video
-from engine.encoders import ENCODERS, check_size
+from engine.encode import Video, output_colors
+from engine.encoders import ENCODERS, check_available, check_size
 from engine.errors import ProcessingError
-from engine.files import storing
+from engine.finished import write_episode
 from engine.frames_out import write_frames
 from engine.interlace import check_interlacing
-from engine.mux import Timing, check_matroska, mux_matroska
-from engine.mux_mp4 import check_mp4, mux_mp4
+from engine.mux import Timing, check_matroska
+from engine.mux_mp4 import check_mp4
 from engine.naming import upscale_tag
 from engine.open_gop import opening_complaints
-from engine.packets import PacketScan, scan_packets
+from engine.packets import PacketScan
 from engine.planes import PlaneFormat, Planes
-from engine.probe import ColorTags, EpisodeInfo
+from engine.probe import EpisodeInfo
 from engine.process import tool_version
 from engine.progress import Progress, ProgressEvent
 from engine.report import episode_facts, facts_of
@@ -42,7 +40,6 @@ EnlargePlanes = Callable[[Planes], Planes]
 """The planes of a frame in the source's format and size to those in the output's. Called in order, in one thread."""
 
 _LOSSLESS = EncoderSettings("ffv1")
-_SD_LINES = 576
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ def enlarge_episode(
     """
     limits, clock = settings.limits, _Clock()
     encoder = episode_encoder(settings, container)
-    video = Video(output_size, output_format, info.sample_aspect, _output_colors(info, output_size), info.frame_rate)
+    video = Video(output_size, output_format, info.sample_aspect, output_colors(info, output_size), info.frame_rate)
     check_deliverable(
         source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
     )
@@ -129,7 +126,7 @@ def enlarge_episode(
             )
             warnings: list[str] = []
         else:
-            warnings = _mux(
+            warnings = write_episode(
                 source,
                 info,
                 packets,
@@ -206,32 +203,12 @@ def check_deliverable(
 ) -> None:
     """Refuse, before anything is spent, what the container or the encoder cannot carry. Raises `KakudaiError`."""
     check_size(output_size, output_format, encoder)
+    if ENCODERS[encoder.name].device is not None:
+        check_available(encoder.name)
     if container is Container.MP4:
         check_mp4(info, source, encoder)
     elif container is Container.MKV:
         check_matroska(info, source)
-
-
-def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits, damage: Damage | None = None) -> PacketScan:
-    """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
-    damage = damage or Damage(accept=False)
-    with damage.expected():
-        check_length(source)
-    packets = scan_packets(source.fd, info, limits=limits, subject=source.path)
-    with damage.expected():
-        check_packets(source, info, packets)
-    with damage.expected():
-        check_holes(source, info, packets)
-    if info.container != "mkv":
-        return packets
-    with damage.expected():
-        check_reach(
-            source=source,
-            declared_s=info.duration_s,
-            reached_s=packets.reached_s(info),
-            tolerance_s=max(packets.longest_s(info), 1 / info.frame_rate),
-        )
-    return packets
 
 
 def _enlarge_frames(
@@ -275,76 +252,6 @@ def _enlarge_frames(
         check_decoded(source, packets, decoder.timestamps)
     last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
     return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done)
-
-
-def _mux(
-    source: Source,
-    info: EpisodeInfo,
-    packets: PacketScan,
-    segments: list[Segment],
-    *,
-    part: Path,
-    timing: Timing,
-    video: Video,
-    container: Container,
-    encoder: EncoderSettings,
-    work_dir: Path,
-    tag: str,
-    damaged: bool,
-    limits: Limits,
-) -> list[str]:
-    """Write the finished file, flushed; the muxer's warnings. Opened here, so that no name misleads a child."""
-    with _created(part) as output_fd:
-        if container is Container.MP4:
-            return mux_mp4(
-                segments,
-                source=source,
-                info=info,
-                timing=timing,
-                output_fd=output_fd,
-                work_dir=work_dir,
-                codec_tag="hvc1" if encoder.name in {"x265", "nvenc-hevc"} else None,
-                tag=tag,
-                damaged=damaged,
-                limits=limits,
-            )
-        return mux_matroska(
-            segments,
-            source=source,
-            info=info,
-            packets=packets,
-            timing=timing,
-            output_fd=output_fd,
-            output_size=video.size,
-            work_dir=work_dir,
-            tag=tag,
-            limits=limits,
-        )
-
-
-@contextmanager
-def _created(part: Path) -> Iterator[int]:
-    with storing(part):
-        fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-    try:
-        yield fd
-        with storing(part):
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _output_colors(info: EpisodeInfo, output: Size) -> ColorTags:
-    """The source's tags. Players guess the matrix of untagged video by its height: what was SD is then said to be."""
-    colors = info.colors
-    if colors.matrix is None and info.format.chroma_shift and info.size.height <= _SD_LINES < output.height:
-        colors = replace(
-            colors,
-            matrix="smpte170m",
-            primaries=colors.primaries or "smpte170m",
-            transfer=colors.transfer or "smpte170m",
-        )
-    return colors
 
 
 def _segment_key(

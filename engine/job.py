@@ -234,4 +234,4 @@ def _enlarge_episode(
         progress=progress,
         records=records,
     )
-    return report.frames, report.details
+    return report.frames, report.details | {"mean_shift": enlarge_planes.mean_shift}

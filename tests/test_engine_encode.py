@@ -13,8 +13,16 @@ import numpy as np
 import pytest
 
 from engine.encode import Encoder, Video
-from engine.encoders import ENCODERS, check_size, encoder_problems, output_format, picture_format
-from engine.errors import ConfigError, EnvironmentFault, OutputError, ProcessingError, UsageError
+from engine.encoders import (
+    ENCODERS,
+    check_available,
+    check_size,
+    encoder_arguments,
+    encoder_problems,
+    output_format,
+    picture_format,
+)
+from engine.errors import ConfigError, EnvironmentFault, OutputError, ProcessingError, ToolError, UsageError
 from engine.planes import PlaneFormat, Planes, plane_format
 from engine.probe import ColorTags
 from engine.settings import EncoderSettings, Size
@@ -42,6 +50,14 @@ def noise(format_: PlaneFormat, size: Size, seed: int) -> Planes:
 
 def clip(format_: PlaneFormat, size: Size = Size(96, 64), colors: ColorTags = ColorTags()) -> Video:  # noqa: B008
     return Video(size, format_, Fraction(4, 3), colors, Fraction(24000, 1001))
+
+
+def available(name: str) -> bool:
+    try:
+        check_available(name)
+    except ToolError:
+        return False
+    return True
 
 
 def feed(encoder: Encoder, format_: PlaneFormat, size: Size, count: int) -> None:
@@ -83,7 +99,8 @@ def test_good_options_pass() -> None:
         ("x265", None, "yuv420p", "yuv420p10le"),
         ("x265", None, "yuvj420p", "yuv420p10le"),
         ("x265", "8", "yuv420p", "yuv420p"),
-        ("x265", "8", "yuv420p10le", "yuv420p10le"),
+        ("x265", "8", "yuv420p10le", "yuv420p"),  # asked for
+        ("svtav1", "10", "yuv420p12le", "yuv420p10le"),
         ("x265", None, "yuv444p9le", "yuv444p10le"),
         ("x265", "12", "yuv422p", "yuv422p12le"),
         ("x265", None, "gray", "gray10le"),
@@ -95,7 +112,7 @@ def test_good_options_pass() -> None:
         ("ffv1", None, "gray16le", "gray16le"),
     ],
 )
-def test_depth_is_never_reduced(encoder: str, option: str | None, source: str, output: str) -> None:
+def test_depth_is_never_reduced_unless_asked(encoder: str, option: str | None, source: str, output: str) -> None:
     options = (("depth", option),) if option else ()
     chosen = output_format(form(source), EncoderSettings(encoder, options))
     assert chosen.pix_fmt == output
@@ -153,6 +170,8 @@ def test_planes_arrive_as_they_were_given(tmp_path: Path, pix_fmt: str, full: bo
 @pytest.mark.parametrize("name", ENCODERS)
 def test_tags_are_written_as_the_sources(tmp_path: Path, name: str) -> None:
     colors = ColorTags("tv", "smpte170m", "bt470bg", "bt709", "topleft")
+    if not available(name):
+        pytest.skip(f"this ffmpeg cannot encode with {name} here")
     settings = EncoderSettings(name)
     format_ = output_format(form("yuv420p"), settings)
     path = tmp_path / "a.mkv"
@@ -174,6 +193,20 @@ def test_transfers_are_known_by_ffprobes_names(tmp_path: Path, transfer: str) ->
     with Encoder(tmp_path / "a.mkv", video=video, settings=media.FAST, silence_s=20, subject=HERE) as encoder:
         feed(encoder, format_, Size(96, 64), 2)
     assert media.probe(tmp_path / "a.mkv")["streams"][0]["color_transfer"] == transfer
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+@pytest.mark.parametrize("primaries", ["bt470m", "film", "smpte431", "ebu3213"])
+def test_rare_primaries_are_written(tmp_path: Path, name: str, primaries: str) -> None:
+    if not available(name):
+        pytest.skip(f"this ffmpeg cannot encode with {name} here")
+    settings = EncoderSettings(name)
+    format_ = output_format(form("yuv420p"), settings)
+    path = tmp_path / "a.mkv"
+    video = clip(format_, colors=ColorTags(primaries=primaries))
+    with Encoder(path, video=video, settings=settings, silence_s=20, subject=HERE) as encoder:
+        feed(encoder, format_, Size(96, 64), 2)
+    assert media.probe(path)["streams"][0].get("color_primaries") == primaries
 
 
 def test_untagged_stays_untagged(tmp_path: Path) -> None:
@@ -253,4 +286,50 @@ def test_the_same_frames_give_the_same_bytes(tmp_path: Path) -> None:
 
 def test_ffmpeg_is_there() -> None:
     listed = subprocess.run(["ffmpeg", "-hide_banner", "-encoders"], capture_output=True, check=True).stdout.decode()
-    assert all(encoder.library in listed for encoder in ENCODERS.values())
+    assert all(encoder.library in listed for encoder in ENCODERS.values() if encoder.device is None)
+
+
+def test_an_encoder_without_its_device_is_told_with_a_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    check_available.cache_clear()
+    with pytest.raises(ToolError, match="nvenc-hevc") as caught:
+        check_available("nvenc-hevc")
+    assert "x265" in caught.value.remedy
+    check_available.cache_clear()
+    check_available("x265")
+
+
+def test_nvenc_is_given_constant_quality() -> None:
+    settings = EncoderSettings("nvenc-hevc", (("cq", "20"), ("preset", "p7")))
+    assert encoder_problems(settings) == []
+    assert output_format(form("yuv420p10le"), settings).pix_fmt == "yuv420p10le"
+    arguments = encoder_arguments(settings)
+    assert (arguments["c:v"], arguments["cq"], arguments["preset"], arguments["rc"]) == (
+        "hevc_nvenc",
+        "20",
+        "p7",
+        "vbr",
+    )
+    assert encoder_problems(EncoderSettings("nvenc-av1", (("crf", "20"),)))
+
+
+def test_encoding_leaves_room_for_the_network() -> None:
+    half = max(1, len(os.sched_getaffinity(0)) // 2)
+    assert f"pools={half}" in encoder_arguments(EncoderSettings("x265"))["x265-params"].split(":")
+    assert encoder_arguments(EncoderSettings("svtav1"))["svtav1-params"] == f"lp={half}"
+    own = encoder_arguments(EncoderSettings("x265", (("params", "pools=7"),)))["x265-params"]
+    assert own.endswith("pools=7")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "parameter"), [("x265", "pools"), ("svtav1", "lp")])
+def test_the_number_of_threads_changes_no_bit(tmp_path: Path, name: str, parameter: str) -> None:
+    hashes, size = [], Size(256, 192)
+    for count in (1, 2, 4):
+        settings = EncoderSettings(name, (("params", f"{parameter}={count}"),))
+        format_ = output_format(form("yuv420p"), settings)
+        path = tmp_path / f"{count}.mkv"
+        with Encoder(path, video=clip(format_, size), settings=settings, silence_s=60, subject=HERE) as encoder:
+            feed(encoder, format_, size, 20)
+        hashes.append(media.stream_hashes(path, "v"))
+    assert hashes[0] == hashes[1] == hashes[2]
