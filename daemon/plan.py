@@ -20,8 +20,7 @@ from daemon.rates import KnownRate
 from daemon.space import shortage, size
 from daemon.text import duration, printable
 from daemon.upscale_arguments import add_settings, settings_from
-from engine.completeness import Damage
-from engine.episode import prove_complete
+from engine.completeness import Damage, prove_complete
 from engine.errors import EnvironmentFault, KakudaiError, MissingInputError, NothingToDo
 from engine.estimate import Rate, Space, expected_seconds, expected_space
 from engine.interlace import check_interlacing
