@@ -199,6 +199,8 @@ def _read_retry(section: Section) -> Retry:
     return Retry(
         attempts=section.take("attempts", whole(1, 100), Retry.attempts),
         wait_s=section.take("wait_s", number(0, 86_400), Retry.wait_s),
+        incomplete_wait_s=section.take("incomplete_wait_s", number(0.1, 86_400), Retry.incomplete_wait_s),
+        incomplete_hours=section.take("incomplete_hours", number(0, 8_760), Retry.incomplete_hours),
     )
 
 

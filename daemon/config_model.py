@@ -13,6 +13,7 @@ from pathlib import Path
 from engine.settings import Device, Limits, Settings
 
 DAY_S = 86_400.0
+_LONGEST_LOOK_S = 3600.0
 
 
 class Original(enum.StrEnum):
@@ -54,6 +55,18 @@ class Retry:
 
     attempts: int = 3
     wait_s: float = 10.0
+    incomplete_wait_s: float = 60.0
+    """Before the second look at a file that may still become whole; then twice as long each time, an hour at most."""
+    incomplete_hours: float = 24.0
+    """How long such a file is looked at before it counts as failed."""
+
+    def look_after_s(self, looks: int) -> float | None:
+        """The wait after so many looks before this one; None when the time is over. Needs no clock: it adds waits."""
+        wait_s, spent_s = self.incomplete_wait_s, 0.0
+        for _ in range(looks):
+            spent_s += wait_s
+            wait_s = min(wait_s * 2, max(_LONGEST_LOOK_S, self.incomplete_wait_s))
+        return None if spent_s >= self.incomplete_hours * 3600 else wait_s
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,19 @@ class Found:
 
 
 @dataclass(frozen=True)
+class Delivery:
+    """What a report tells of a delivery that no ledger knows any more."""
+
+    folder: Path
+    source: Path
+    profile: str
+    sha256: str
+    fingerprint: str
+    wanted: Path
+    output: Path
+
+
+@dataclass(frozen=True)
 class Job:
     """One row of the ledger."""
 

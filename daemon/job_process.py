@@ -29,7 +29,7 @@ from daemon.segment_rows import PipedRecords
 from daemon.settling import look
 from engine import job as engine_job
 from engine import sequence
-from engine.errors import EnvironmentFault, KakudaiError, ProcessingError
+from engine.errors import EnvironmentFault, IncompleteInputError, InputError, KakudaiError, ProcessingError
 from engine.estimate import expected_space
 from engine.files import flush_folder, storage_error
 from engine.job import Plan, ProgressEvent, Report
@@ -141,25 +141,40 @@ def _work(request: Request, channel: Channel) -> None:
     with open_source(request.source) as source:
         if not request.identity.same_file(_identity(source)):
             raise SourceChanged
-        planned = engine_job.plan(source, request.settings)
         try:
-            facts = source_facts(source)
-        except OSError as error:
-            raise EnvironmentFault(
-                f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
-            ) from error
-        part, work_dir, records = _agree(planned, facts["sha256"], request, channel)
-        report = engine_job.enlarge(
-            source,
-            part,
-            request.settings,
-            planned=planned,
-            work_dir=work_dir,
-            progress=channel.progress,
-            records=records,
-        )
-        if source.changed():
-            raise SourceChanged
+            _work_on_file(source, request, channel)
+        except InputError as error:
+            if source.changed():
+                raise SourceChanged from error
+            if source.ends_in_zeros():
+                raise IncompleteInputError(
+                    f"{error.reason} (it ends in zeros: was its copy ever finished?)",
+                    remedy=error.remedy,
+                    path=error.path,
+                ) from error
+            raise
+
+
+def _work_on_file(source: Source, request: Request, channel: Channel) -> None:
+    planned = engine_job.plan(source, request.settings)
+    try:
+        facts = source_facts(source)
+    except OSError as error:
+        raise EnvironmentFault(
+            f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
+        ) from error
+    part, work_dir, records = _agree(planned, facts["sha256"], request, channel)
+    report = engine_job.enlarge(
+        source,
+        part,
+        request.settings,
+        planned=planned,
+        work_dir=work_dir,
+        progress=channel.progress,
+        records=records,
+    )
+    if source.changed():
+        raise SourceChanged
     _finish(part, report, request, facts, channel)
 
 

@@ -4,7 +4,7 @@ One owner: the process that holds the state folder's lock; others ask it through
 Each transition is one transaction that names the state it starts from.
 
     queued → running → verifying → delivered
-                 ↘ queued (again) | failed | incomplete | skipped
+                 ↘ queued (again) | failed | incomplete (→ queued, later) | skipped
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
-from daemon.job import Found, Identity, Job
+from daemon.job import Delivery, Found, Identity, Job
 from daemon.rates import Rates
 from daemon.segment_rows import SegmentRows
 from daemon.store import Store
@@ -138,7 +138,7 @@ class Ledger:
                     new.append(file)
                     write(
                         "UPDATE jobs SET state = 'skipped', superseded = 1, reason = 'a newer file took its place', "
-                        "remedy = NULL WHERE superseded = 0 AND source = ? AND state = 'failed'",
+                        "remedy = NULL WHERE superseded = 0 AND source = ? AND state IN ('failed', 'incomplete')",
                         (os.fsencode(file.path),),
                     )
         return new
@@ -226,6 +226,22 @@ class Ledger:
             )
             self._end_attempt(job, "failed", reason)
 
+    def incomplete(self, job: Job, *, error: str, reason: str, remedy: str) -> None:
+        """running → incomplete: it may become whole, and is looked at again."""
+        with self._store.transaction():
+            self._move(job, "running", "incomplete", error=error, reason=reason, remedy=remedy, interruptions=0)
+            self._end_attempt(job, "failed", reason)
+
+    def looks(self, job: Job) -> int:
+        """How often a job was found incomplete."""
+        rows = self._store.rows("SELECT count(*) FROM attempts WHERE job = ? AND outcome = 'failed'", (job.id,))
+        return int(rows[0][0]) - job.failures
+
+    def look_again(self, job: Job) -> None:
+        """incomplete → queued, behind the others."""
+        with self._store.transaction():
+            self._move(job, "incomplete", "queued", position=self._next_position())
+
     def requeue(self, job: Job, *, outcome: str, reason: str | None = None, remedy: str | None = None) -> None:
         """running or verifying → queued. `failed` uses an attempt and goes behind the others; `paused` and `stopped`
         keep the place; `interrupted` goes behind the others and is counted apart.
@@ -299,6 +315,37 @@ class Ledger:
             else:
                 self.requeue(job, outcome="interrupted", reason="the service died while working on it")
         return ran
+
+    def remember(self, deliveries: Iterable[Delivery], *, after: int) -> None:
+        """Into an empty ledger: what was delivered under an earlier one; numbers of jobs go on behind `after`.
+
+        The sources' identities are not known, so they are looked at again; their content tells that they are done.
+        """
+        with self._store.transaction() as write:
+            for number, delivery in enumerate(deliveries, start=after + 1):
+                write(
+                    "INSERT INTO jobs (id, folder, source, kind, inode, device, size, mtime_ns, superseded, state, "
+                    "position, profile, sha256, fingerprint, wanted, output, original, created, changed) "
+                    "VALUES (?, ?, ?, 'file', 0, 0, 0, 0, 1, 'delivered', ?, ?, ?, ?, ?, ?, 'kept', ?, ?)",
+                    (
+                        number,
+                        os.fsencode(delivery.folder),
+                        os.fsencode(delivery.source),
+                        self._next_position(),
+                        delivery.profile,
+                        delivery.sha256,
+                        delivery.fingerprint,
+                        os.fsencode(delivery.wanted),
+                        os.fsencode(delivery.output),
+                        self._now(),
+                        self._now(),
+                    ),
+                )
+            write(
+                "INSERT INTO sqlite_sequence (name, seq) SELECT 'jobs', ? WHERE NOT EXISTS "
+                "(SELECT 1 FROM sqlite_sequence WHERE name = 'jobs')",
+                (after,),
+            )
 
     def forget(self, jobs: Iterable[Job]) -> None:
         """Drop ended jobs from the history."""

@@ -102,14 +102,17 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
 """Statements that lead from version N to N + 1. Never edit one that was released: append."""
 
 
-def migrate(connection: sqlite3.Connection) -> int:
-    """Bring the ledger to the present version and return the version it had.
-
-    Raises `NewerLedgerError` when a newer Kakudai wrote it; nothing is changed then.
-    """
+def refuse_newer(connection: sqlite3.Connection) -> int:
+    """The ledger's version. Raises `NewerLedgerError` when a newer Kakudai wrote it; nothing is changed then."""
     found: int = connection.execute("PRAGMA user_version").fetchone()[0]
     if found > len(MIGRATIONS):
         raise NewerLedgerError(found)
+    return found
+
+
+def migrate(connection: sqlite3.Connection) -> int:
+    """Bring the ledger to the present version and return the version it had. Raises as `refuse_newer`."""
+    found = refuse_newer(connection)
     for version in range(found, len(MIGRATIONS)):
         connection.execute("BEGIN IMMEDIATE")
         try:

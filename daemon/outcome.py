@@ -13,7 +13,16 @@ from daemon.settling import mount_is_lost
 from engine.errors import EnvironmentFault, KakudaiError
 
 _FINAL = frozenset(
-    {"InputError", "MissingInputError", "UsageError", "ConfigError", "WeightsError", "ToolError", "NothingToDo"}
+    {
+        "InputError",
+        "IncompleteInputError",
+        "MissingInputError",
+        "UsageError",
+        "ConfigError",
+        "WeightsError",
+        "ToolError",
+        "NothingToDo",
+    }
 )
 """Errors that another attempt at the same file would meet again."""
 
@@ -63,6 +72,11 @@ class Failed:
     def from_event(cls, event: Mapping[str, Any]) -> Failed:
         """From what the job's process says."""
         return cls(str(event["error"]), str(event["reason"]), str(event["remedy"]))
+
+    @property
+    def may_become_whole(self) -> bool:
+        """Whether the source looks like one that is still being filled."""
+        return self.error == "IncompleteInputError"
 
     @property
     def is_final(self) -> bool:

@@ -24,6 +24,7 @@ from daemon.ledger import Ledger
 from daemon.lock import state_lock
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.place import make_folder
+from daemon.rebuild import open_ledger
 from daemon.status import headline, snapshot
 from daemon.text import printable
 from daemon.watch import Watcher
@@ -36,6 +37,7 @@ _LONGEST_SLEEP_S = 1.0
 _LEDGER_FAULT_PAUSE_S = 5.0
 _STATUS_S = 5.0
 _LOCK_PATIENCE_S = 2.0
+_LEDGER_PATIENCE_S = 60.0
 
 
 def run_service(config: Config) -> int:
@@ -46,7 +48,7 @@ def run_service(config: Config) -> int:
         stack.enter_context(state_lock(config.state_dir, patience_s=_LOCK_PATIENCE_S))
         if orphans := end_orphans(config.state_dir):
             log.warning("ended %d processes that an earlier service left behind", len(orphans))
-        ledger = Ledger(config.state_dir / "ledger.db")
+        ledger = _open_patiently(config)
         stack.callback(ledger.close)
         for job in ledger.recover():
             log.warning("%s: was interrupted (the service died); queued again", printable(job.source))
@@ -57,6 +59,20 @@ def run_service(config: Config) -> int:
         service.serve(stop)
     log.info("stopped")
     return 0
+
+
+def _open_patiently(config: Config) -> Ledger:
+    """Another program (a backup, a person with sqlite3) may hold the file for a while."""
+    deadline = time.monotonic() + _LEDGER_PATIENCE_S
+    while True:
+        try:
+            return open_ledger(config)
+        except EnvironmentFault as fault:
+            if time.monotonic() >= deadline:
+                raise
+            log.warning("waiting: %s", fault)
+            notify(f"STATUS=waiting: {fault.reason}")
+            time.sleep(1)
 
 
 class Service:

@@ -14,7 +14,7 @@ from daemon.ledger import Ledger
 from daemon.running import Running
 from daemon.text import duration, printable
 
-_SHOWN = {"queued": 10, "failed": 20, "delivered": 10, "skipped": 5}
+_SHOWN = {"queued": 10, "failed": 20, "incomplete": 10, "delivered": 10, "skipped": 5}
 
 
 def snapshot(
@@ -59,7 +59,7 @@ def snapshot(
         ],
         **{
             state: [_plain(job) for job in ledger.jobs(state, limit=_SHOWN[state], newest_first=True)]
-            for state in ("failed", "delivered", "skipped")
+            for state in ("failed", "incomplete", "delivered", "skipped")
         },
     }
 
@@ -129,6 +129,10 @@ def render(state: Mapping[str, Any]) -> str:
                 f"         {job['reason']}{more}",
                 f"         → {job['remedy']}; then: kakudai retry {job['job']}",
             ]
+    if state["incomplete"]:
+        lines += ["", *_title("Incomplete, looked at again", "incomplete", state)]
+        for job in state["incomplete"]:
+            lines += [f"  {job['job']:>5}  {job['source']}", f"         {job['reason']}"]
     if state["skipped"]:
         lines += ["", *_title("Skipped", "skipped", state)]
         for job in state["skipped"]:

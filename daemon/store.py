@@ -11,23 +11,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from daemon.ledger_schema import NewerLedgerError, migrate
+from daemon.ledger_schema import NewerLedgerError, migrate, refuse_newer
 from engine.errors import EnvironmentFault, ToolError
 
 _BUSY_S = 5.0
 _PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
+class DamagedLedgerError(ToolError):
+    """What the file holds is no ledger any more."""
+
+
 class Store:
-    """The connection. Raises `EnvironmentFault` (disk full, file locked), `ToolError` (damaged, or too new)."""
+    """The connection. Raises `EnvironmentFault` (disk full, file locked), `ToolError` (too new),
+    `DamagedLedgerError`.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         with self._faults():
             self._connection = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None)
             try:
+                refuse_newer(self._connection)  # before a byte of it is changed
                 for pragma in _PRAGMAS:
                     self._connection.execute(f"PRAGMA {pragma}").fetchall()
+                _check(self._connection)
                 migrate(self._connection)
             except NewerLedgerError as error:
                 self._connection.close()
@@ -78,9 +86,15 @@ class Store:
                 path=self.path,
             ) from error
         except sqlite3.DatabaseError as error:
-            raise ToolError(
+            raise DamagedLedgerError(
                 f"the ledger is damaged: {error}",
-                remedy=f"move {self.path.name}* out of {self.path.parent} and start again: "
-                "what lies in the input folders is queued anew",
+                remedy="start the service: it sets the file aside and makes a new one from the folders and reports; "
+                "and check the disk",
                 path=self.path,
             ) from error
+
+
+def _check(connection: sqlite3.Connection) -> None:
+    (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if told != "ok":
+        raise sqlite3.DatabaseError(told)

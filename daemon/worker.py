@@ -89,6 +89,7 @@ class Worker:
             self._remove_leftovers()
             self._finish_deliveries()
             if self._stop_by is None:
+                self._look_again_at_incomplete(missing)
                 self._claim(missing)
 
     # --- the running job ---
@@ -211,6 +212,13 @@ class Worker:
             self._ledger.requeue(job, outcome="paused", reason=failure.reason, remedy=failure.remedy)
             self._remove_leftovers()  # before free space is measured: its growth ends the pause
             self._pause(folder, failure.as_fault(folder))
+        elif (
+            failure.may_become_whole
+            and (wait_s := self._config.retry.look_after_s(self._ledger.looks(job))) is not None
+        ):
+            self._ledger.incomplete(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
+            self.pauses.delay(job.id, wait_s)
+            log.warning("%s: incomplete: %s; looked at again in %g s", name, failure.reason, wait_s)
         elif failure.is_final or job.failures + 1 >= self._config.retry.attempts:
             self._ledger.fail(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
             log.error("%s: failed: %s; %s", name, failure.reason, failure.remedy)
@@ -258,6 +266,13 @@ class Worker:
         path = report_path(self._config, output, job.id)
         if path is not None and job.report is not None:
             write_report(delivered(json.loads(job.report), output, job=job.id), path)
+
+    def _look_again_at_incomplete(self, missing: Mapping[Path, str]) -> None:
+        """Back-off in memory: after a restart each is looked at once, at once."""
+        delayed = self.pauses.delayed_jobs()
+        for job in self._ledger.jobs("incomplete"):
+            if job.id not in delayed and job.folder in self._folders and job.folder not in missing:
+                self._ledger.look_again(job)
 
     def _claim(self, missing: Mapping[Path, str]) -> None:
         ready = [

@@ -40,6 +40,10 @@ class InputError(KakudaiError):
     exit_code = 65
 
 
+class IncompleteInputError(InputError):
+    """The source ends in zeros, as a copy does that got its full size before it was filled: it may become whole."""
+
+
 class MissingInputError(KakudaiError):
     """The source is not there or cannot be read (EX_NOINPUT)."""
 

@@ -103,7 +103,18 @@ def read(source: Source, *, limits: Limits) -> Picture:
         pixels = image.autorot().numpy()
     except pyvips.Error as error:
         raise _damaged(source, error) from error
+    _check_end(source, header.format)
     return _picture(pixels, header, lossless, metadata)
+
+
+def _check_end(source: Source, format_: ImageFormat) -> None:
+    """Decoders of JPEG and WebP take zeros for picture data, without a word. PNG has checksums; BMP may be black."""
+    if format_ is ImageFormat.JPEG:
+        zeros = source.last_bytes(2) != b"\xff\xd9" and not any(source.tail(16))
+    else:
+        zeros = format_ is ImageFormat.WEBP and source.ends_in_zeros()
+    if zeros:
+        raise _damaged(source, "it ends in zeros where picture data should be")
 
 
 def write(picture: Picture, path: Path, format_: ImageFormat) -> None:

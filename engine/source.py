@@ -18,6 +18,7 @@ from pathlib import Path
 from engine.errors import EnvironmentFault, InputError, MissingInputError
 
 _CHUNK = 1 << 20
+_TAIL = 4096
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,26 @@ class Source:
     def head(self, count: int) -> bytes:
         """The first `count` bytes."""
         return os.pread(self.fd, count, 0)
+
+    def tail(self, count: int) -> bytes:
+        """The last `count` bytes."""
+        return os.pread(self.fd, count, max(0, self.size - count))
+
+    def ends_in_zeros(self) -> bool:
+        """Whether its last 4 KiB (of a small one, the last quarter) are zeros, as where the content is yet to come."""
+        return not any(self.tail(min(_TAIL, self.size // 4 + 1)))
+
+    def last_bytes(self, count: int) -> bytes:
+        """The last `count` bytes before the zeros at its end."""
+        end = self.size
+        while end > 0:
+            start = max(0, end - _CHUNK)
+            content = os.pread(self.fd, end - start, start).rstrip(b"\0")
+            if content:
+                end = start + len(content)
+                return os.pread(self.fd, min(count, end), max(0, end - count))
+            end = start
+        return b""
 
     def changed(self) -> bool:
         """Whether the file was written to, or its path leads to another file, since it was opened."""

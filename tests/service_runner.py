@@ -53,7 +53,7 @@ def write_episode(path: Path, *, frames: int = 24, size: str = "64x48") -> None:
     subprocess.run(
         ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", f"testsrc2=size={size}:rate=24", "-f", "lavfi", "-i", "sine"]
         + ["-frames:v", str(frames), "-t", str(frames / 24), "-pix_fmt", "yuv420p", "-c:v", "libx264"]
-        + ["-preset", "ultrafast", "-c:a", "flac", str(path)],
+        + ["-preset", "ultrafast", "-c:a", "flac" if path.suffix == ".mkv" else "aac", str(path)],
         check=True,
         stdin=subprocess.DEVNULL,
     )

@@ -1,0 +1,54 @@
+"""A PNG header of 30,000×30,000, a real PNG of 9,000² at a limit of 16 MP, and a header of 2^31."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
+from tests.faults.conftest import Seen
+
+_CONFIG = "limits: {max_pixels: 16_000_000}\nprofiles: {default: {model: bicubic}}\n"
+
+
+def _png(width: int, height: int, *, rows: int = 0) -> bytes:
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    body = zlib.compress(bytes((3 * width + 1) * rows), 1)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
+
+
+def _refusal(base: Path, name: str, content: bytes) -> int:
+    """How much memory, in KiB, the command needed at most to refuse it."""
+    (base / name).write_bytes(content)
+    with (base / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "daemon.cli", "upscale", str(base / name), "-o", str(base / f"{name} out.png")]
+            + ["--config", str(base / "config.yaml")],
+            stdout=log,
+            stderr=log,
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.returncode == 65, (base / f"{name}.log").read_text()
+    assert not (base / f"{name} out.png").exists()
+    return used.ru_maxrss
+
+
+def test_they_are_refused_before_memory_is_spent(tmp_path: Path, seen: Seen) -> None:
+    (tmp_path / "config.yaml").write_text(_CONFIG)
+    plain = _refusal(tmp_path, "text.png", b"\x89PNG\r\n\x1a\nno picture")
+    worst = 0
+    for name, content in {
+        "header.png": _png(30_000, 30_000),
+        "real.png": _png(9_000, 9_000, rows=9_000),
+        "huge.png": _png(2**31 - 1, 2**31 - 1),
+    }.items():
+        worst = max(worst, _refusal(tmp_path, name, content) - plain)
+    assert worst < 50 * 1024
+    seen(f"refused; memory grew by {max(0, worst) // 1024} MB at most", files=3)

@@ -1,0 +1,44 @@
+"""An unreadable input and an output that may not be written, the service without root's rights."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.faults.conftest import Seen
+from tests.service_runner import ServiceRunner, eventually, write_picture
+
+_CONFIG = """
+state_dir: state
+device: cpu
+rescan_s: 1
+retry: {attempts: 3, wait_s: 0.1}
+profiles:
+  fast: {model: bicubic}
+folders:
+  - {input: in, output: out, profile: fast, settle_s: 0.2}
+  - {input: in2, output: out2, profile: fast, settle_s: 0.2}
+"""
+
+
+def test_each_says_why_and_the_others_go_on(tmp_path: Path, seen: Seen) -> None:
+    # root reads and writes everything, unless it gives up the capabilities for it
+    wrapper = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    with ServiceRunner(tmp_path, _CONFIG, wrapper=wrapper) as service:
+        write_picture(service.inbox / "secret.png", seed=1)
+        (service.inbox / "secret.png").chmod(0)
+        write_picture(service.inbox / "zopen.png", seed=2)
+        write_picture(tmp_path / "in2" / "cel.png", seed=3)
+        (tmp_path / "out2").mkdir(mode=0o555)
+        service.start()
+        status = service.wait_for(failed=1, delivered=1, queued=1)
+        assert "permission denied" in status["failed"][0]["reason"]
+        assert "chmod" in status["failed"][0]["remedy"]
+        eventually(lambda: any("out2" in wait["reason"] for wait in service.status()["waiting"]) or service.status())
+        reasons = [*service.status()["waiting"], *service.status()["queued"]]
+        assert any("ermission denied" in str(told["reason"]) for told in reasons), reasons
+        (tmp_path / "out2").chmod(0o755)
+        service.wait_for(delivered=2, failed=1)
+    seen(
+        "unreadable: failed with the reason; read-only output: waited, then delivered; the other file was done", lost=0
+    )
