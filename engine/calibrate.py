@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
 import time
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ _SAMPLE_BYTES = 128 << 20
 _SAMPLE_FRAMES = 24
 _NETWORK_S = 5.0
 """Seconds of enlarging that are enough for a measure."""
+_ENCODED_FRAMES = 6
+"""Frames from the network that are enough to judge the encoder by."""
 _KEY_FRAME_S = 4
 """Seconds from key frame to key frame, as scene changes make them: the sample has one more than its share."""
 _CROP_PIXELS = 1 << 18
@@ -70,10 +73,11 @@ def _calibrate_episode(source: Source, planned: Plan, settings: Settings) -> Cal
     )
     enlarge(frames[0])  # loads and compiles
     startup_s = time.monotonic() - started
-    began, count = time.monotonic(), 0
-    while count < len(frames) and (count == 0 or time.monotonic() - began < _NETWORK_S):
-        enlarge(frames[count])
-        count += 1
+    began = time.monotonic()
+    enlarged: list[Planes] = []
+    while len(enlarged) < len(frames) and (not enlarged or time.monotonic() - began < _NETWORK_S):
+        enlarged.append(enlarge(frames[len(enlarged)]))
+    count = len(enlarged)
     network_s = (time.monotonic() - began) / count
     plain = dataclasses.replace(model, interpolation=Interpolation.BICUBIC, upscaler=None)
     simple = dataclasses.replace(settings, mode=Mode.ENLARGE, denoise=None)
@@ -81,7 +85,9 @@ def _calibrate_episode(source: Source, planned: Plan, settings: Settings) -> Cal
         info.format, source_size=info.size, output=leaving, output_size=size, settings=simple, model=plain
     )
     video = Video(size, leaving, info.sample_aspect, info.colors, info.frame_rate)
-    encode_s, frame_bytes = _encode([resize(frame) for frame in frames], video, source, planned, settings)
+    if count < min(_ENCODED_FRAMES, len(frames)):  # a slow network: other frames stand in, a little smoother
+        enlarged = [resize(frame) for frame in frames]
+    encode_s, frame_bytes = _encode(enlarged, video, source, planned, settings)
     # on a CPU network and encoder share the cores; beside a GPU they run at the same time
     frame_s = network_s + encode_s if model.device == "cpu" else max(network_s, encode_s)
     rate = Rate(size.pixels / frame_s, frame_bytes / size.pixels, startup_s)
@@ -148,7 +154,7 @@ def _encode(
     other = [int(row[0]) for row in rows if "K" not in row[1]]
     if not other:  # every frame is a key frame
         return seconds, sum(key) / max(1, len(key))
-    share = 1 / max(1.0, float(video.frame_rate) * _KEY_FRAME_S)
+    share = 1 / max(1.0, min(float(video.frame_rate) * _KEY_FRAME_S, planned.frames or math.inf))
     return seconds, share * sum(key) / max(1, len(key)) + (1 - share) * sum(other) / len(other)
 
 
