@@ -138,6 +138,7 @@ def enlarge_episode(
                 encoder=encoder,
                 work_dir=work_dir,
                 tag=tag,
+                ass_layout=settings.ass_layout,
                 damaged=bool(damage.found),
                 limits=limits,
             )

@@ -31,6 +31,7 @@ def write_episode(
     encoder: EncoderSettings,
     work_dir: Path,
     tag: str,
+    ass_layout: bool,
     damaged: bool,
     limits: Limits,
 ) -> list[str]:
@@ -59,6 +60,7 @@ def write_episode(
             output_size=video.size,
             work_dir=work_dir,
             tag=tag,
+            ass_layout=ass_layout,
             limits=limits,
         )
 

@@ -15,6 +15,7 @@ from typing import Any
 from xml.etree import ElementTree as Xml
 
 from engine import mkvmerge
+from engine.ass_layout import add_layout
 from engine.errors import InputError
 from engine.files import write_durably
 from engine.packets import PacketScan
@@ -132,9 +133,12 @@ def mux_matroska(
     output_size: Size,
     work_dir: Path,
     tag: str,
+    ass_layout: bool,
     limits: Limits,
 ) -> list[str]:
     """Write the finished episode into `output_fd`; mkvmerge's warnings. `packets`: the scan of the source.
+
+    `ass_layout`: whether ASS subtitles are told the source's size (`engine.ass_layout`).
 
     Raises `ProcessingError`, `EnvironmentFault` (disk full), `InputError` (timestamps that Matroska cannot hold).
     """
@@ -192,6 +196,8 @@ def mux_matroska(
     if kept:
         edits += ["--edit", "info", *(word for name, value in kept.items() for word in ("--set", f"{name}={value}"))]
     mkvmerge.edit(output_fd, edits, silence_s=limits.silence_s, subject=source.path)
+    if ass_layout:
+        add_layout(output_fd, info.size, subject=source.path)
     return warnings
 
 

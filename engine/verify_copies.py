@@ -66,11 +66,11 @@ def _hashes(source: Source, streams: list[Stream], limits: Limits) -> list[str]:
 
 
 def _text(source: Source, stream: Stream, limits: Limits) -> list[bytes]:
-    """The lines of a text subtitle, without the spaces at their ends, which mkvmerge trims."""
+    """The lines of a text subtitle, without the spaces at their ends, which mkvmerge trims, and what we may add."""
     input_ = ffmpeg.input(descriptor_url(source.fd), **fenced(limits), copyts=None)
     argv = command(input_[str(stream.index)].output("pipe:1", f=_TEXT[stream.codec], c="copy"))
     said, _ = run(argv, silence_s=limits.silence_s, subject=source.path, pass_fds=(source.fd,))
-    return [line.rstrip() for line in said.splitlines()]
+    return [line.rstrip() for line in said.splitlines() if not line.startswith((b"LayoutResX:", b"LayoutResY:"))]
 
 
 _LINKS = ("segment_uid", "previous_segment_uid", "next_segment_uid")
