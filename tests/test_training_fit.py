@@ -54,6 +54,14 @@ def test_a_run_that_was_interrupted_after_every_epoch_ends_the_same(run: Path, p
     assert [(line.loss, line.validation_mse) for line in whole] == [(li.loss, li.validation_mse) for li in resumed]
 
 
+def test_a_strict_limit_gives_up_an_epoch_and_nothing_is_lost(run: Path, patches: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe()
+    assert not fit(patches, tmp_path / "run", recipe, time_limit_s=0, strict=True)
+    assert not list((tmp_path / "run").glob("state-*"))
+    assert fit(patches, tmp_path / "run", recipe)
+    assert _same(run, tmp_path / "run")
+
+
 def test_a_finished_run_is_left_as_it_is(run: Path, patches: Path) -> None:
     before = (run / "progress.json").read_bytes()
     assert fit(patches, run, tiny_recipe())

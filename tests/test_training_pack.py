@@ -16,6 +16,7 @@ import yaml
 from engine import weights
 from engine.errors import ConfigError, InputError, MissingInputError, UsageError
 from tests.training_data import TINY, blobs, tiny_recipe, write_blobs
+from training.fit import fit
 from training.fit_all import Job, fit_all, keep_results, read_jobs, take_up
 from training.pack import pack
 from training.unpack import TILE, patches_from_pack, planes_of
@@ -65,11 +66,15 @@ def test_a_pack_for_another_recipe_is_refused(packed: Path, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_sittings_on_two_machines_end_as_one_sitting(packed: Path, tmp_path: Path) -> None:
-    """The first sitting has time for one epoch only; the second goes on elsewhere from the tar alone."""
+    """The first machine trains one job and a part of the next; the second goes on elsewhere from the tar alone."""
     first, second, whole = (tmp_path / name for name in ("first", "second", "whole"))
-    assert fit_all(packed, first, JOBS, overrides={}, time_limit_s=11) != []
+    assert fit_all(packed, first, JOBS, overrides={}, time_limit_s=0) == ["two", "three"]
+    assert fit_all(packed, first, JOBS[:1], overrides={}) == []
+    patches_from_pack(packed, first / "three.patches.h5", JOBS[1].resolved(first, {}))
+    assert not fit(first / "three.patches.h5", first / "three", JOBS[1].resolved(first, {}), time_limit_s=0)
     keep_results(first, tmp_path / "results.tar", JOBS)
     take_up(tmp_path / "results.tar", second)
+    assert list(second.glob("*/state-*")) == sorted(second.glob("three/state-*"))
     assert fit_all(packed, second, JOBS, overrides={}) == []
     assert fit_all(packed, whole, JOBS, overrides={}) == []
     for job in JOBS:

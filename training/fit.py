@@ -33,15 +33,16 @@ DIVERGED = 10.0
 _EPSILON = 1e-3
 
 
-def fit(patches: Path, run: Path, recipe: Recipe, *, time_limit_s: float | None = None) -> bool:
+def fit(patches: Path, run: Path, recipe: Recipe, *, time_limit_s: float | None = None, strict: bool = False) -> bool:
     """Train by `recipe` on `patches` in the folder `run`; called again on the same folder it goes on.
 
-    Returns whether all epochs are done; with `time_limit_s` it stops after the last epoch that fits into it. The best
+    Returns whether all epochs are done; with `time_limit_s` it stops after the last epoch that fits into it, but not
+    before one is done; `strict`: even then, and in the middle of an epoch, which is done again the next time. The best
     weights by validation are `best.h5` in `run`, from the first epoch on. Raises `UsageError` (the folder or the
     patches belong to another recipe), `InputError` (damaged patches or checkpoint), `ProcessingError` (diverged),
     `EnvironmentFault` (disk full).
     """
-    begun = time.monotonic()
+    deadline = None if time_limit_s is None else time.monotonic() + time_limit_s
     with opened(patches) as file:
         _check(file, patches, recipe)
         facts = json.loads(file.attrs["facts"])
@@ -56,9 +57,10 @@ def fit(patches: Path, run: Path, recipe: Recipe, *, time_limit_s: float | None 
         training = _Training(recipe, folder, file, progress)
         while progress.epochs < recipe.fit.epochs:
             epoch_begun = time.monotonic()
-            training.epoch()
+            if not training.epoch(deadline if strict else None):
+                break
             now = time.monotonic()
-            if time_limit_s is not None and now + (now - epoch_begun) > begun + time_limit_s:
+            if deadline is not None and now + (now - epoch_begun) > deadline:
                 break
     return progress.epochs >= recipe.fit.epochs
 
@@ -99,14 +101,19 @@ class _Training:
             self._model.compile(self._optimizer, loss=_LOSSES[phase.loss])
             self._phase = phase
 
-    def epoch(self) -> None:
-        """One epoch, validated and kept. Raises `ProcessingError` when it went wrong; the last state stays."""
+    def epoch(self, deadline: float | None = None) -> bool:
+        """One epoch, validated and kept; False when it was given up at the deadline (by the monotonic clock).
+
+        Raises `ProcessingError` when it went wrong; the last state stays.
+        """
         begun = time.monotonic()
         self._compile()
         epoch = self._progress.epochs
         total = 0.0
         bar = tqdm(range(self._steps), desc=f"epoch {epoch + 1}/{self._recipe.fit.epochs}", unit="batch", disable=None)
         for index in bar:
+            if deadline is not None and time.monotonic() > deadline:
+                return False
             step = epoch * self._steps + index
             self._optimizer.learning_rate = learning_rate(self._recipe, step, self._recipe.fit.epochs * self._steps)
             loss = float(self._model.train_on_batch(*self._batch(step)))
@@ -129,6 +136,7 @@ class _Training:
             f"epoch {line.epoch}/{self._recipe.fit.epochs}: {line.loss_kind} {line.loss:.3e}, validation PSNR "
             f"{line.validation_psnr:.3f} dB (interpolation alone {line.interpolation_psnr:.3f}), {line.seconds:.0f} s"
         )
+        return True
 
     def _batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """(batch, size, size, 1) twice, turned and mirrored if the recipe says so."""

@@ -84,7 +84,7 @@ def fit_all(
             counts = patches_from_pack(pack, patches, recipe)
             tqdm.write(f"{job.name}: {counts['train']} training and {counts['validation']} validation patches")
         left = None if deadline is None else deadline - time.monotonic()
-        if fit(patches, runs / job.name, recipe, time_limit_s=left):
+        if fit(patches, runs / job.name, recipe, time_limit_s=left, strict=True):
             patches.unlink()
         else:
             unfinished.append(job.name)

@@ -17,7 +17,7 @@ import platform
 import subprocess
 import warnings
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -80,7 +80,7 @@ class RunFolder:
         with storing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
         if recipe_path.is_file():
-            different = differences(self.recipe(), recipe)
+            different = differences(_anywhere(self.recipe()), _anywhere(recipe))
             if different:
                 raise UsageError(
                     f"this run was begun with another recipe: {'; '.join(different)}",
@@ -217,6 +217,12 @@ def _git_commit() -> str | None:
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() or None if done.returncode == 0 else None
+
+
+def _anywhere(recipe: Recipe) -> Recipe:
+    """The recipe as it would be on another machine, where the first weights may lie in another folder."""
+    first = recipe.fit.initial_weights
+    return replace(recipe, fit=replace(recipe.fit, initial_weights=first and Path(first.name)))
 
 
 def _json(content: dict[str, Any]) -> bytes:
