@@ -12,7 +12,7 @@ import numpy as np
 from engine import weights
 from engine.errors import UsageError
 from engine.image import Picture
-from engine.models import load_model
+from engine.models import Model, load_model
 from engine.picture import enlarge_picture
 from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
 from training.degrade import Levels
@@ -65,11 +65,14 @@ def _classical(flag: int) -> Method:
 def _network(path: Path, upsampling: Interpolation | None, rounding: Rounding) -> Method:
     """The engine's own path for stills: what a user would get."""
 
+    loaded: list[Model] = []  # kept here: the engine keeps two models only, and a table compares more
+
     def enlarge(picture_bgr: Levels, scale: int) -> Levels:
         settings = Settings(weights=path, scale=Fraction(scale), upsampling=upsampling, rounding=rounding)
-        model = load_model(settings, Fraction(scale))
+        if not loaded:
+            loaded.append(load_model(settings, Fraction(scale)))
         picture = Picture(picture_bgr, alpha=None, format=ImageFormat.PNG)
         size = Size(picture_bgr.shape[1] * scale, picture_bgr.shape[0] * scale)
-        return np.asarray(enlarge_picture(picture, size, settings, model).colour, np.uint8)
+        return np.asarray(enlarge_picture(picture, size, settings, loaded[0]).colour, np.uint8)
 
     return enlarge
