@@ -87,3 +87,11 @@ def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
     mine.write_text("- not a mapping")
     with pytest.raises(ConfigError):
         read_recipe(str(mine))
+
+
+@pytest.mark.parametrize("command", ["prepare", "fit", "evaluate", "export", "pack", "fit-all"])
+def test_every_command_teaches(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parser().parse_args([command, "--help"])
+    assert ended.value.code == 0
+    assert f"kakudai-train {command} --" in capsys.readouterr().out
