@@ -10,13 +10,15 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from daemon.child import JobProcess, end_orphans
+from daemon.config import load_config
 from daemon.config_model import DAY_S, Config
 from daemon.control import ControlServer
 from daemon.housekeeping import clean_up
@@ -53,10 +55,10 @@ def run_service(config: Config) -> int:
         for job in ledger.recover():
             log.warning("%s: was interrupted (the service died); queued again", printable(job.source))
         selector = stack.enter_context(selectors.DefaultSelector())
-        stop = stack.enter_context(_signals(selector))
+        signals = stack.enter_context(_signals(selector))
         service = Service(config, ledger, selector)
         stack.callback(service.close)
-        service.serve(stop)
+        service.serve(signals)
     log.info("stopped")
     return 0
 
@@ -86,10 +88,8 @@ class Service:
         self._ledger_fault: str | None = None
         self._ledger_again_at = 0.0
         self._next_cleaning = self._clock()
-        self._prepare_folders()
-        self.watcher = Watcher(config.folders, known=ledger.known, rescan_s=config.rescan_s, clock=self._clock)
-        if self.watcher.fd is not None:
-            selector.register(self.watcher.fd, selectors.EVENT_READ, _nothing)
+        self._prepare_folders(config)
+        self.watcher = self._watch(config)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again)
         self._heard: JobProcess | None = None
         self.control = ControlServer(config.state_dir / "control.sock", selector, self._answer)
@@ -100,8 +100,34 @@ class Service:
         self.worker.close()
         self.watcher.close()
 
-    def serve(self, stop: Callable[[], bool]) -> None:
-        """The loop. READY is told after the first listing; `stop` tells when to end in order."""
+    def _watch(self, config: Config) -> Watcher:
+        watcher = Watcher(config.folders, known=self._ledger.known, rescan_s=config.rescan_s, clock=self._clock)
+        if watcher.fd is not None:
+            self._selector.register(watcher.fd, selectors.EVENT_READ, _nothing)
+        return watcher
+
+    def reload(self) -> None:
+        """Read the configuration again. One with any mistake changes nothing, and says so.
+
+        The running job goes on as it began; jobs of a folder that is no longer there wait until it is back.
+        """
+        try:
+            config = load_config(self._config.path)
+            _refuse_reload(self._config, config)
+            self._prepare_folders(config)
+        except KakudaiError as error:
+            log.error("the old configuration is kept: %s; %s", error, error.remedy)
+            return
+        if self.watcher.fd is not None:
+            self._selector.unregister(self.watcher.fd)
+        self.watcher.close()
+        self._config = config
+        self.watcher = self._watch(config)
+        self.worker.reload(config)
+        log.info("reloaded: watching %s", ", ".join(printable(folder.input) for folder in config.folders))
+
+    def serve(self, signals: _Asked) -> None:
+        """The loop. READY is told after the first listing; `signals` tells when to end in order, or to reload."""
         watchdog_s = watchdog_interval_s()
         next_word = self._clock()
         ready = stopping = False
@@ -114,7 +140,10 @@ class Service:
             if is_managed() and self._clock() >= next_word:
                 self._report()
                 next_word = self._clock() + min(_STATUS_S, watchdog_s or _STATUS_S)
-            if stop() and not stopping:
+            if signals.reload and not stopping:
+                signals.reload = False
+                self.reload()
+            if signals.stop and not stopping:
                 stopping = True
                 notify("STOPPING=1")
                 self.worker.stop()
@@ -172,9 +201,9 @@ class Service:
             self._selector.register(process.fd, selectors.EVENT_READ, _nothing)
         self._heard = process
 
-    def _prepare_folders(self) -> None:
+    def _prepare_folders(self, config: Config) -> None:
         """Make folders that were never there; one that was, and is not, is a lost mount, and is waited for."""
-        for folder in self._config.folders:
+        for folder in config.folders:
             for place in (folder.input, folder.output):
                 if not place.is_dir():
                     if self._ledger.place_seen(place):
@@ -234,17 +263,33 @@ def _nothing() -> None:
     """What is readable is read in the next turn."""
 
 
+def _refuse_reload(old: Config, new: Config) -> None:
+    """What a running service cannot change."""
+    if not new.folders:
+        raise ConfigError(["folders: none is given, so there is nothing to watch"], path=new.path)
+    for name in ("state_dir", "work_dir"):
+        if getattr(old, name) != getattr(new, name):
+            raise ConfigError([f"{name}: is another; that needs a restart"], path=new.path)
+
+
+@dataclass
+class _Asked:
+    """What signals have asked for."""
+
+    stop: bool = False
+    reload: bool = False
+
+
 @contextmanager
-def _signals(selector: selectors.BaseSelector) -> Iterator[Callable[[], bool]]:
-    """SIGTERM and SIGINT ask for the end (and wake the loop); yields whether one came. SIGHUP is no death."""
-    asked = False
+def _signals(selector: selectors.BaseSelector) -> Iterator[_Asked]:
+    """SIGTERM and SIGINT ask for the end, SIGHUP for the configuration to be read again; all wake the loop."""
+    asked = _Asked()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
-        nonlocal asked
-        asked = True
+        asked.stop = True
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:
-        log.warning("SIGHUP: the configuration is read at the start only; restart to use a changed one")
+        asked.reload = True
 
     wake_read, wake_write = socket.socketpair()
     wake_read.setblocking(False)
@@ -259,7 +304,7 @@ def _signals(selector: selectors.BaseSelector) -> Iterator[Callable[[], bool]]:
         before_fd = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
-            yield lambda: asked
+            yield asked
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)

@@ -61,6 +61,11 @@ class Worker:
         self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
         self.running: Running | None = None
 
+    def reload(self, config: Config) -> None:
+        """Work by another configuration from the next job on."""
+        self._config = config
+        self._folders = {folder.input: folder for folder in config.folders}
+
     @property
     def stopped(self) -> bool:
         """Whether the end that was asked for is reached: no process runs, or its time is over."""

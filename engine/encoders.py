@@ -9,11 +9,14 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engine.errors import ConfigError, ToolError, UsageError
-from engine.planes import PlaneFormat, plane_format
 from engine.process import run
 from engine.settings import EncoderSettings, Size
+
+if TYPE_CHECKING:
+    from engine.planes import PlaneFormat  # loads NumPy, which the service does without
 
 Check = Callable[[str], str | None]
 """None when the value will do, else what would."""
@@ -250,6 +253,8 @@ def _with_depth(source: PlaneFormat, depth: int) -> PlaneFormat:
     name = re.sub(r"(?<=p)\d*(le)?$|(?<=gray)\d*(le)?$", "", source.pix_fmt.replace("yuvj", "yuv", 1))
     if depth > 8:
         name += f"{depth}le"
+    from engine.planes import plane_format
+
     found = plane_format(name, full_range=source.full_range, chroma_location=source.chroma_location)
     assert found is not None
     return replace(found, depth=depth)

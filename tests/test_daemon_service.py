@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -215,27 +214,6 @@ def test_a_lost_output_is_waited_for(tmp_path: Path) -> None:
         (tmp_path / "elsewhere").rename(service.outbox)
         status = service.wait_for(delivered=1)
         assert status["delivered"][0]["failures"] == 0
-
-
-def test_systemd_is_told_ready_watchdog_and_stopping(tmp_path: Path) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
-        listener.bind(str(tmp_path / "notify"))
-        listener.settimeout(30)
-        with ServiceRunner(tmp_path).start(NOTIFY_SOCKET=str(tmp_path / "notify"), WATCHDOG_USEC="200000") as service:
-            assert listener.recv(4096) == b"READY=1"
-            assert listener.recv(4096) == b"WATCHDOG=1\nSTATUS=idle"
-            assert service.stop() == 0
-            told = b""
-            while told != b"STOPPING=1":
-                told = listener.recv(4096)
-
-
-def test_a_hangup_does_not_end_the_service(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path).start() as service:
-        assert service.process is not None
-        service.process.send_signal(signal.SIGHUP)
-        write_picture(service.inbox / "cel.png")
-        service.wait_for(delivered=1)
 
 
 def test_the_service_process_stays_light() -> None:
