@@ -124,7 +124,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--encoder",
         type=_checked(parse_encoder_words),
         metavar="NAME[:OPTION=VALUE,…]",
-        help="x265 (default), x264, svtav1, ffv1; for example x265:crf=14,preset=slow",
+        help="x265 (default), x264, svtav1, ffv1, nvenc-hevc, nvenc-av1; for example x265:crf=14,preset=slow",
     )
     form.add_argument(
         "--container", type=Container, choices=list(Container), metavar="NAME", help=f"episodes: {_values(Container)}"

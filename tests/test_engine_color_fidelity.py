@@ -24,8 +24,10 @@ from engine.resample import ChromaResampler
 from engine.settings import EncoderSettings, Interpolation, Limits, Rounding, Settings, Size
 from engine.source import open_source
 from tests import media
+from tests.same_episode import compare
 
 SIZE, FRAMES = Size(96, 64), 2
+_QUIET = ("-x265-params", "log-level=error")
 LOSSLESS = EncoderSettings("ffv1")
 OFF = Model(Interpolation.BICUBIC, None, None, "cpu")
 
@@ -169,6 +171,30 @@ def natural(limit: int) -> list[tuple[str, Planes]]:
         each = format_.frame_bytes(size)
         found += [(path.stem, format_.split(raw[at : at + each], size)) for at in range(0, len(raw), each)]
     return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("codec", ["x264 8 bit", "x265 10 bit"])
+@pytest.mark.parametrize("film", sorted(Path("../shared/data/video").glob("*.mkv")) or [None], ids=str)
+def test_episodes_of_real_films_keep_everything(tmp_path: Path, film: Path | None, codec: str) -> None:
+    if film is None:
+        pytest.skip("the films of ../shared are not here")
+    eight = codec.startswith("x264")
+    source, made = tmp_path / "a.mkv", tmp_path / "made.mkv"
+    media.ffmpeg(
+        *("-i", film, "-f", "lavfi", "-i", "sine=440:duration=1", "-map", "0:v", "-map", "1:a", "-frames:v", "24"),
+        *(
+            "-vf",
+            "scale=320:180:flags=area,setsar=1",
+            "-pix_fmt",
+            "yuv420p" if eight else "yuv420p10le",
+            "-c:a",
+            "flac",
+        ),
+        *("-c:v", "libx264" if eight else "libx265", "-preset", "veryfast", *(() if eight else _QUIET), made),
+    )
+    media.call("mkvmerge", "--quiet", "-o", source, made)
+    compare(source, through(source, tmp_path, Settings(model="bicubic", encoder=media.FAST)))
 
 
 def test_with_our_weights_no_colour_moves() -> None:

@@ -177,6 +177,24 @@ def test_a_turned_video_stays_turned(tmp_path: Path, suffix: str, degrees: int) 
         assert media.probe(tmp_path / "again")["streams"][0]["side_data_list"]
 
 
+def test_what_the_header_tells_of_the_mastering_display_is_kept(tmp_path: Path) -> None:
+    told = {
+        "--max-content-light": "900",
+        "--max-frame-light": "300",
+        "--chromaticity-coordinates": "0.68,0.32,0.265,0.69,0.15,0.06",
+        "--white-colour-coordinates": "0.3127,0.329",
+        "--max-luminance": "1000",
+        "--min-luminance": "0.01",
+    }
+    plain, source, part = media.video(tmp_path / "plain.mkv"), tmp_path / "a.mkv", tmp_path / "part"
+    words = [word for option, value in told.items() for word in (option, f"0:{value}")]
+    media.call("mkvmerge", "--quiet", "-o", source, *words, plain)
+    media.enlarge(source, part, work_dir=tmp_path / "work")
+    side_data = [media.probe(path)["streams"][0]["side_data_list"] for path in (source, part)]
+    assert len(side_data[0]) == 2
+    assert side_data[0] == side_data[1]
+
+
 def untagged(part: Path) -> Path:
     """The same without the tag that says who made it."""
     path = part.with_suffix(".mkv")
