@@ -136,8 +136,8 @@ class Limits:
 DEFAULT_NAME = "{name} [{height}p]"
 DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
-_NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "tag"})
-"""Fields that never change a pixel of the result: left out of the fingerprint."""
+_NOT_THE_OUTPUT = frozenset({"limits", "device", "name"})
+"""Fields that never change a byte of the result: left out of the fingerprint."""
 
 
 @dataclass(frozen=True)

@@ -187,3 +187,7 @@ def test_a_tag_is_one_line_of_known_fields() -> None:
     for wrong in ("", "a\nb", "{nam}", "{scale:.2f}", "x" * 201, 7):
         with pytest.raises(SettingError):
             parse_tag(wrong)
+
+
+def test_another_tag_is_another_result() -> None:
+    assert Settings(tag="mine").fingerprint() != Settings().fingerprint()
