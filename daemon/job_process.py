@@ -16,17 +16,19 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from daemon.job import Identity
-from daemon.place import read_back
+from daemon.place import Content, read_back
 from daemon.report import assemble, folder_facts, source_facts
 from daemon.request import Request
 from daemon.segment_rows import PipedRecords
 from daemon.settling import look
+from daemon.twin import Twin, copy_twin
 from engine import job as engine_job
 from engine import sequence
 from engine.errors import EnvironmentFault, IncompleteInputError, InputError, KakudaiError, ProcessingError
@@ -163,7 +165,12 @@ def _work_on_file(source: Source, request: Request, channel: Channel) -> None:
         raise EnvironmentFault(
             f"cannot be read: {error.strerror}", remedy="check the disk or mount it lies on", path=request.source
         ) from error
-    part, work_dir, records = _agree(planned, facts["sha256"], request, channel)
+    part, work_dir, records, twin = _agree(planned, facts["sha256"], request, channel)
+    if twin is not None and copy_twin(twin, part):
+        if source.changed():
+            raise SourceChanged
+        _tell_done(part, planned.output_name, lambda content: twin.report_of(facts, content), channel)
+        return
     report = engine_job.enlarge(
         source,
         part,
@@ -184,7 +191,7 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
         raise SourceChanged
     planned = sequence.plan_sequence(request.source, request.settings)
     facts = folder_facts(request.source)
-    part, work_dir, _ = _agree(planned, facts["sha256"], request, channel)
+    part, work_dir, _, _ = _agree(planned, facts["sha256"], request, channel)
     report = sequence.enlarge_sequence(
         request.source, part, request.settings, planned=planned, work_dir=work_dir, progress=channel.progress
     )
@@ -193,8 +200,11 @@ def _work_on_frames(request: Request, channel: Channel) -> None:
     _finish(part, report, request, facts, channel)
 
 
-def _agree(planned: Plan, sha256: str, request: Request, channel: Channel) -> tuple[Path, Path, PipedRecords]:
-    """Tell the plan and learn where to put the result, and which segments earlier attempts left.
+def _agree(
+    planned: Plan, sha256: str, request: Request, channel: Channel
+) -> tuple[Path, Path, PipedRecords, Twin | None]:
+    """Tell the plan and learn where to put the result, which segments earlier attempts left, and whether another file
+    of the same content is delivered.
 
     The service records both before anything is written.
     """
@@ -216,10 +226,20 @@ def _agree(planned: Plan, sha256: str, request: Request, channel: Channel) -> tu
         raise Stopped
     places = json.loads(answer)
     records = PipedRecords(places["segments"], send=channel.send, hear=sys.stdin.readline)
-    return Path(places["part"]), Path(places["work_dir"]), records
+    twin = Twin(**places["twin"]) if places["twin"] else None
+    return Path(places["part"]), Path(places["work_dir"]), records, twin
 
 
 def _finish(part: Path, report: Report, request: Request, source: dict[str, Any], channel: Channel) -> None:
+    _tell_done(
+        part,
+        report.output_name,
+        lambda content: assemble(report, source=source, settings=request.settings, content=content),
+        channel,
+    )
+
+
+def _tell_done(part: Path, name: str, report: Callable[[Content], dict[str, Any]], channel: Channel) -> None:
     mask = os.umask(0o077)
     os.umask(mask)
     part.chmod((0o777 if part.is_dir() else 0o666) & ~mask)
@@ -227,11 +247,11 @@ def _finish(part: Path, report: Report, request: Request, source: dict[str, Any]
     flush_folder(part.parent)
     channel.send(
         "done",
-        output_name=report.output_name,
+        output_name=name,
         inode=content.inode,
         size=content.size,
         sha256=content.sha256,
-        report=assemble(report, source=source, settings=request.settings, content=content),
+        report=report(content),
     )
 
 

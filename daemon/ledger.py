@@ -99,6 +99,14 @@ class Ledger:
             None,
         )
 
+    def same_content(self, job: Job, *, sha256: str, fingerprint: str) -> list[Job]:
+        """Deliveries of the same content with the same settings, under whatever name, the latest first."""
+        return self._jobs(
+            "WHERE sha256 = ? AND fingerprint = ? AND state = 'delivered' AND part_sha256 IS NOT NULL "
+            "AND kind = 'file' AND id <> ? ORDER BY id DESC LIMIT 10",
+            (sha256, fingerprint, job.id),
+        )
+
     def originals_pending(self) -> list[Job]:
         """Delivered jobs whose source is still to be moved or deleted."""
         return self._jobs("WHERE original = 'pending'", ())

@@ -73,8 +73,8 @@ def measured_from(report: Mapping[str, Any]) -> Measured | None:
     """What a report tells of its job; None where it tells nothing that others can be judged by."""
     try:
         kind, details = str(report["kind"]), report["details"]
-        if details.get("segments_reused"):
-            return None  # the seconds are of a part of it
+        if details.get("segments_reused") or report.get("copied_from"):
+            return None  # the seconds are of a part of it, or of none
         width, _, height = str(report["output_size"]).partition("x")
         pixels = float(int(width) * int(height) * int(report["frames"]))
         seconds = float(details["seconds"]["enlarge"] if kind == "episode" else report["seconds"])

@@ -36,6 +36,7 @@ STOP_GRACE_S = 20.0
 """Seconds that a job's process has for an orderly end."""
 OUTLIVED_S = 600.0
 """Seconds of work after which a job is not what makes the service die: earlier deaths are forgotten."""
+_LARGEST_TWIN_REPORT = 1 << 18
 _LAST_WORDS_S = 5.0
 """Seconds more, for the ledger's disk; if it refuses so long, the job counts as interrupted at the next start."""
 
@@ -165,7 +166,20 @@ class Worker:
             part=str(place.part),
             work_dir=str(place.work_dir),
             segments=[dataclasses.asdict(segment) for segment in self._ledger.segments.of(job)],
+            twin=self._twin(job, place.sha256, folder),
         )
+
+    def _twin(self, job: Job, sha256: str, folder: Folder) -> dict[str, str] | None:
+        """A delivered output that this job's would equal byte for byte, for its process to copy."""
+        fingerprint = folder.settings.fingerprint()
+        if job.kind != "file" or "{crc32}" in folder.settings.name:  # that name is known only from the output
+            return None
+        for twin in self._ledger.same_content(job, sha256=sha256, fingerprint=fingerprint):
+            if not (twin.output and twin.part_sha256 and twin.report) or len(twin.report) > _LARGEST_TWIN_REPORT:
+                continue
+            if twin.output.is_file() and twin.output.stat().st_size == twin.part_size:
+                return {"path": str(twin.output), "sha256": twin.part_sha256, "report": twin.report}
+        return None
 
     def _record_segments(self, running: Running) -> None:
         """Commit what is finished; the process waits for the word."""

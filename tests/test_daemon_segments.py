@@ -6,7 +6,6 @@ import json
 import signal
 import subprocess
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,7 @@ from daemon.segment_rows import MOST_SEGMENTS, PipedRecords, record_from
 from daemon.store import Store
 from engine.errors import ProcessingError
 from engine.segment_records import SegmentRecord
-from tests import media
+from tests.faults.episodes import SLOW_WORK, long_episode, report_of
 from tests.service_runner import CONFIG, ServiceRunner, eventually
 
 RECORD = SegmentRecord("key", 1, 10, 10, 7, "ab")
@@ -130,92 +129,27 @@ def test_in_a_work_folder_of_the_user_nothing_else_is_touched(tmp_path: Path) ->
     assert not (config.work_dir / "2020").exists()
 
 
-_SLOW_WORK = CONFIG.replace("model: bicubic, ", "model: bicubic, mode: double-enlarge, ")
-
-
-def _episode(path: Path) -> Path:
-    """Six segments of ten frames: at one frame a second, ten seconds are ten frames."""
-    return media.video(path, frames=60, size="160x120", rate="1", more=("-g", "7"))
-
-
-def _undisturbed(base: Path, config: str) -> Path:
-    base.mkdir()
-    with ServiceRunner(base, config) as service:
-        _episode(service.inbox / "Show.mkv")
-        service.start().wait_for(delivered=1)
-    (output,) = service.outbox.glob("*.mkv")
-    return output
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("encoder", ["x264", "x265"])
-def test_interrupted_and_uninterrupted_episodes_are_equal_frame_by_frame(tmp_path: Path, encoder: str) -> None:
-    config = _SLOW_WORK.replace("x264", encoder)
-    expected = _undisturbed(tmp_path / "undisturbed", config)
-    base = tmp_path / "disturbed"
-    base.mkdir()
-    work = base / "elsewhere"
-    with ServiceRunner(base, f"{config}work_dir: elsewhere\n") as service:
-        _episode(service.inbox / "Show.mkv")
-        service.start()
-        for number in (0, 2):
-            eventually(partial(_glob, work, f"*/1/segments/segment_{number:05}.mkv"))
-            service.kill()
-            if number == 2:
-                damaged = next(work.glob("*/1/segments/segment_00000.mkv"))
-                damaged.write_bytes(damaged.read_bytes()[:-1] + b"x")
-            ledger = Ledger(base / "state" / "ledger.db")
-            (job,) = ledger.jobs("running")
-            rows = ledger.segments.of(job)
-            ledger.close()
-            on_disk = len(list(work.glob("*/1/segments/segment_*.mkv")))
-            assert on_disk - 1 <= len(rows) <= on_disk
-            service.start()
-        status = service.wait_for(delivered=1)
-        ledger_report = json.loads(_report(service))
-    (output,) = service.outbox.glob("*.mkv")
-    assert media.frame_hashes(output) == media.frame_hashes(expected)
-    assert media.packets(output)[0] == media.packets(expected)[0]
-    # the damaged one and those that were not there yet are made, and no other
-    assert ledger_report["details"]["segments_reused"] == len(rows) - 1 >= 1
-    assert status["delivered"][0]["failures"] == 0
-    assert not list(work.glob("*/1"))
-
-
-def _glob(folder: Path, pattern: str) -> list[Path]:
-    return list(folder.glob(pattern))
-
-
-def _report(service: ServiceRunner) -> str:
-    service.stop()
-    ledger = Ledger(service.base / "state" / "ledger.db")
-    (job,) = ledger.jobs("delivered")
-    ledger.close()
-    assert job.report is not None
-    return job.report
-
-
 @pytest.mark.slow
 def test_changed_settings_never_mix(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path, _SLOW_WORK) as service:
-        _episode(service.inbox / "Show.mkv")
+    with ServiceRunner(tmp_path, SLOW_WORK) as service:
+        long_episode(service.inbox / "Show.mkv")
         service.start()
         eventually(lambda: list((tmp_path / "state/work/1/segments").glob("segment_00001.mkv")))
         service.kill()
-        service.config.write_text(_SLOW_WORK.replace("preset: ultrafast", "preset: ultrafast, crf: 40"))
+        service.config.write_text(SLOW_WORK.replace("preset: ultrafast", "preset: ultrafast, crf: 40"))
         service.start().wait_for(delivered=1)
-        assert json.loads(_report(service))["details"]["segments_reused"] == 0
+        assert report_of(service)["details"]["segments_reused"] == 0
 
 
 @pytest.mark.slow
 def test_a_stop_in_mid_episode_keeps_the_segments(tmp_path: Path) -> None:
-    with ServiceRunner(tmp_path, _SLOW_WORK) as service:
-        _episode(service.inbox / "Show.mkv")
+    with ServiceRunner(tmp_path, SLOW_WORK) as service:
+        long_episode(service.inbox / "Show.mkv")
         service.start()
         eventually(lambda: list((tmp_path / "state/work/1/segments").glob("segment_00001.mkv")))
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
         assert service.process.wait(timeout=30) == 0
         service.start().wait_for(delivered=1)
-        assert json.loads(_report(service))["details"]["segments_reused"] >= 1
+        assert report_of(service)["details"]["segments_reused"] >= 1
         assert subprocess.run(["ffprobe", "-v", "error", *service.outbox.glob("*.mkv")], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Out of memory: the batch is halved, then the window, and the result is the same."""
+"""Out of memory: what happens when nothing fits, and what is none. The rest: tests/faults/test_out_of_memory.py."""
 
 from __future__ import annotations
 
@@ -42,20 +42,6 @@ def _limited(upscaler: Upscaler, largest: int) -> list[tuple[int, ...]]:
 
     upscaler._forward = refusing
     return tried
-
-
-def test_halves_the_batch_then_the_window_and_gives_the_same_picture(
-    upscaler: Upscaler, caplog: pytest.LogCaptureFixture
-) -> None:
-    luma = np.random.default_rng(1).random((150, 130), dtype=np.float32)
-    wanted = upscaler(luma)
-    tried = _limited(upscaler, largest=40 * 40)
-    assert np.abs(upscaler(luma) - wanted).max() <= 1e-5
-    batches = [shape[0] for shape in tried]
-    assert batches[0] > 1
-    assert batches[-1] == 1
-    assert max(tried[-1][1:]) <= 32
-    assert "out of memory" in caplog.text
 
 
 def test_gives_up_with_a_remedy_when_nothing_fits(upscaler: Upscaler) -> None:
