@@ -25,7 +25,7 @@ from engine.planes import Planes
 from engine.segment_records import SegmentRecord, SegmentRecords, SideCarRecords
 from engine.settings import EncoderSettings
 
-PIPELINE_VERSION = 1
+PIPELINE_VERSION = 2
 """Raised whenever the same settings would give other segments, so that old ones are not mixed in."""
 
 SEGMENT_S = 10

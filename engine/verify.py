@@ -146,6 +146,9 @@ def _differences(info: EpisodeInfo, found: EpisodeInfo) -> list[str]:
         lines.append(f"the comment was {comments[0]!r}, is {comments[1]!r}")
     if info.container != found.container or len(_carried(info)) != len(_carried(found)):
         return lines
+    for old, new in pairs(info, found):
+        if old.kind != "subtitle" and old.extradata_hash != new.extradata_hash:
+            lines.append(f"stream {old.index}: the header of its codec was written anew")
     for old, new in zip(_carried(info), _carried(found), strict=True):
         lines += _tag_differences(f"stream {old.index}", old.tags, new.tags)
         if old.disposition != new.disposition:

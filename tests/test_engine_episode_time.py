@@ -79,6 +79,42 @@ def test_mp4_stays_as_it_was(tmp_path: Path, make: Callable[[Path], Path]) -> No
     assert seconds(source, 1) == seconds(tmp_path / "part", 1)
 
 
+SOUNDS = {
+    "aac": ["aac"],
+    "ac3": ["ac3"],
+    "flac": ["flac"],
+    "opus": ["libopus"],
+    "vorbis": ["libvorbis"],
+    "mp3": ["libmp3lame"],
+    "truehd": ["truehd", "-strict", "-2"],
+    "pcm": ["pcm_s16le"],
+}
+
+
+@pytest.mark.parametrize("remuxed", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["ffmpeg", "mkvmerge"])
+@pytest.mark.parametrize(
+    "codec", [codec if codec == "vorbis" else pytest.param(codec, marks=pytest.mark.slow) for codec in SOUNDS]
+)
+def test_sound_stays_within_two_milliseconds(tmp_path: Path, codec: str, remuxed: bool) -> None:
+    """A late start and a hole of 2 s in it."""
+    source, part = tmp_path / "a.mkv", tmp_path / "part"
+    media.ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=8:duration=6", "-itsoffset", "0.513", "-f", "lavfi", "-i"),
+        *("sine=440:r=48000:duration=6", "-map", "0", "-map", "1", "-af", "aselect='not(between(t,2,4))'"),
+        *("-c:v", "libx264", "-pix_fmt", "yuv420p", "-c:a", *SOUNDS[codec], source),
+    )
+    if remuxed:
+        media.call("mkvmerge", "--quiet", "-o", tmp_path / "b.mkv", source)
+        source = tmp_path / "b.mkv"
+    media.enlarge(source, part, work_dir=tmp_path / "work")
+    before, after = seconds(source, 1), seconds(part, 1)
+    assert len(before) == len(after) or codec == "pcm"
+    bound = 0 if codec == "vorbis" else Fraction(2, 1000)
+    assert max(abs(a - b) for a, b in zip(before, after, strict=codec != "pcm")) <= bound or codec == "pcm"
+    assert abs((before[-1] - before[0]) - (after[-1] - after[0])) < Fraction(25, 1000)
+    assert media.stream_hashes(source, "a") == media.stream_hashes(part, "a")
+
+
 def with_last_frame_of(path: Path, milliseconds: float) -> Path:
     """A Matroska file whose last frame has a duration of its own."""
     base = media.video(path.with_suffix(".plain.mkv"), frames=20)

@@ -228,8 +228,15 @@ def test_what_does_not_fit_an_mp4_is_refused_or_becomes_matroska(tmp_path: Path)
         assert plan(source, Settings(encoder=lossless, unfit=Unfit.MKV)).output_name.endswith(".mkv")
 
 
-@pytest.mark.parametrize("kind", ["cut", "flipped"])
-@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+@pytest.mark.parametrize(
+    ("suffix", "kind"),
+    [
+        ("mkv", "cut"),
+        ("mp4", "flipped"),
+        pytest.param("mkv", "flipped", marks=pytest.mark.slow),
+        pytest.param("mp4", "cut", marks=pytest.mark.slow),
+    ],
+)
 def test_damage_is_accepted_where_asked_and_told(tmp_path: Path, suffix: str, kind: str) -> None:
     whole = media.mp4(tmp_path / "whole.mp4") if suffix == "mp4" else media.video(tmp_path / "whole.mkv", frames=36)
     source = tmp_path / f"a.{suffix}"
