@@ -8,12 +8,13 @@ BIN := .venv/bin
 PACKAGES := ffmpeg mkvtoolnix python3-venv
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all lint install system clean
+.PHONY: help demo test test-all reliability lint install system clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
 	@echo "make test      lint, types, imports and the fast tests"
 	@echo "make test-all  the same with the slow tests"
+	@echo "make reliability  provoke every fault and write docs/reliability.md from what was seen"
 	@echo "make install   the virtual environment in .venv only (BACKEND=cpu, gpu or jax)"
 	@echo "make clean     remove .venv and caches; .work (demo results, training runs) stays"
 
@@ -25,6 +26,11 @@ test: lint
 
 test-all: lint
 	$(BIN)/pytest -m "slow or not slow" $(PYTEST_FLAGS)
+
+# What the fault tests saw, as a page. Long: an hour on 2 cores.
+reliability: install
+	KAKUDAI_FAULTS=.work/faults $(BIN)/pytest -m "slow or not slow" tests/faults $(PYTEST_FLAGS)
+	$(BIN)/python -m tests.faults.table .work/faults docs/reliability.md
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -140,7 +140,7 @@ def _work(request: Request, channel: Channel) -> None:
     if request.kind == "sequence":
         _work_on_frames(request, channel)
         return
-    with open_source(request.source) as source:
+    with open_source(request.source, links_above=False) as source:
         if not request.identity.same_file(_identity(source)):
             raise SourceChanged
         try:

@@ -83,14 +83,16 @@ class Source:
 
 
 @contextmanager
-def open_source(path: Path) -> Iterator[Source]:
+def open_source(path: Path, *, links_above: bool = True) -> Iterator[Source]:
     """Open `path` for reading without following a link and without blocking on a FIFO.
+
+    Without `links_above`, which wants an absolute path, no folder on the way may be a link either.
 
     Raises `MissingInputError` (not there, not readable), `InputError` (not a regular file, empty),
     `EnvironmentFault` (the file system does not answer).
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = _open(path, links_above=links_above)
     except FileNotFoundError as error:
         raise MissingInputError("no such file", remedy="check the path", path=path) from error
     except PermissionError as error:
@@ -100,9 +102,11 @@ def open_source(path: Path) -> Iterator[Source]:
             path=path,
         ) from error
     except OSError as error:
-        if error.errno == errno.ELOOP:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
             raise InputError(
-                "is a symbolic link; links are never followed", remedy="give the file itself", path=path
+                "is a symbolic link, or reached through one; links are never followed",
+                remedy="give the file itself",
+                path=path,
             ) from error
         if error.errno == errno.ENXIO:
             raise _not_regular(path) from error
@@ -118,6 +122,22 @@ def open_source(path: Path) -> Iterator[Source]:
         yield Source(path, fd, status.st_size, status.st_mtime_ns, status.st_ino, status.st_dev)
     finally:
         os.close(fd)
+
+
+def _open(path: Path, *, links_above: bool) -> int:
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    if links_above:
+        return os.open(path, flags)
+    folder = os.open(path.anchor, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in path.parts[1:-1]:
+            # a link is no directory when it is not followed
+            below = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        return os.open(path.name, flags, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _not_regular(path: Path) -> InputError:

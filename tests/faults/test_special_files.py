@@ -1,4 +1,4 @@
-"""FIFO, socket, device, symlink and a loop of symlinks in the inbox; a file swapped for a symlink while it waits."""
+"""FIFO, socket, device, symlink and a loop of symlinks in the inbox; a file, and a folder, swapped for a link."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ def test_none_is_opened_or_followed(tmp_path: Path, seen: Seen) -> None:
         service.outbox.rename(tmp_path / "away")  # so that what is queued waits
         write_picture(service.inbox / "swapped.png", seed=2)
         write_picture(service.inbox / "true.png", seed=3)
-        service.wait_for(queued=2)
+        write_picture(service.inbox / "sub" / "secret.png", seed=4)
+        service.wait_for(queued=3)
+        (service.inbox / "sub").rename(tmp_path / "elsewhere")  # the same file, reached through a link
+        (service.inbox / "sub").symlink_to(tmp_path / "elsewhere")
         (service.inbox / "swapped.png").unlink()
         (service.inbox / "swapped.png").symlink_to(tmp_path / "secret.png")
         (tmp_path / "away").rename(service.outbox)
         service.wait_for(delivered=1, queued=0)
         eventually(lambda: service.status()["running"] is None)
+        assert any("reached through one" in job["reason"] for job in service.status()["failed"])
         assert_each_once(service, ["true [64p].png"])
-        assert sum(service.status()["counts"].values()) == 2
-    seen("none opened or followed, no hang; the true file was done", files=7)
+        assert sum(service.status()["counts"].values()) == 3
+    seen("none opened or followed, no hang; the true file was done", files=8)
