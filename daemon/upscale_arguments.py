@@ -31,6 +31,7 @@ from engine.settings import (
     ImageFormat,
     Interpolation,
     Mode,
+    Reuse,
     Rounding,
     Settings,
     Unfit,
@@ -118,6 +119,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="which of several video streams, counted from 1; the others are kept as they are",
     )
+    what.add_argument(
+        "--reuse",
+        type=Reuse,
+        choices=list(Reuse),
+        metavar="NAME",
+        help="exact (default): frames are computed only where they changed, to the same bits; off",
+    )
     what.add_argument("--device", type=Device, choices=list(Device), metavar="NAME", help=_values(Device))
     form = parser.add_argument_group("the file that comes out (each overrides the profile)")
     form.add_argument(
@@ -169,7 +177,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     given = {
         name: getattr(arguments, name)
         for name in (
-            *("mode", "model", "weights", "upsampling", "denoise", "rounding"),
+            *("mode", "model", "weights", "upsampling", "denoise", "rounding", "reuse"),
             *("device", "encoder", "container", "image_format", "name", "tag"),
             *("unfit", "damaged", "deinterlace", "video_stream", "ass_layout"),
         )

@@ -125,29 +125,48 @@ def compiled(model: Any) -> Forward:
     compile_for = _compile_tensorflow if BACKEND == "tensorflow" else _compile_jax
 
     def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        if luma.shape not in functions:
-            functions[luma.shape] = compile_for(model, luma.shape)
+        # TensorFlow's kernels take any height and width as fast as fixed ones (tried); XLA wants fixed shapes.
+        shape = luma.shape[:1] if BACKEND == "tensorflow" else luma.shape
+        if shape not in functions:
+            functions[shape] = compile_for(model, shape)
             if len(functions) > _COMPILED_SHAPES:
                 functions.popitem(last=False)
-        functions.move_to_end(luma.shape)
-        return functions[luma.shape](luma)
+        functions.move_to_end(shape)
+        return functions[shape](luma)
 
     return forward
 
 
 def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:
+    """The last sigmoid is left to numpy: Eigen computes the few values after its last full vector in another way, so
+    that their bits would depend on the shape (seen), and reuse would show.
+    """
+    import keras
     import tensorflow as tf
 
-    @tf.function(input_signature=[tf.TensorSpec((*shape, 1), tf.float32)], autograph=False)  # type: ignore[untyped-decorator]
-    def run(luma: Any) -> Any:
-        return model(luma, training=False)[..., 0]
+    last = model.layers[-1]
+    assert last.name == "sigmoid"
+    logits = keras.Model(model.input, last.input)
 
-    concrete = run.get_concrete_function()
+    def run(luma: Any) -> Any:
+        return logits(luma, training=False)[..., 0]
+
+    concrete = tf.function(run, autograph=False).get_concrete_function(
+        tf.TensorSpec((shape[0], None, None, 1), tf.float32)
+    )
 
     def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray(concrete(tf.constant(luma[..., None])), np.float32)
+        return _sigmoid(np.array(concrete(tf.constant(luma[..., None])), np.float32))
 
     return forward
+
+
+def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """In place."""
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(values, out=values), out=values)
+    values += 1
+    return np.reciprocal(values, out=values)
 
 
 def _compile_jax(model: Any, shape: tuple[int, ...]) -> Forward:

@@ -16,6 +16,7 @@ from engine import denoise, resample
 from engine.models import Model
 from engine.modes import recipe, run_recipe
 from engine.planes import PlaneFormat, Planes
+from engine.reuse import FrameReuse
 from engine.settings import Interpolation, Rounding, Settings, Size
 
 Luma = NDArray[np.float32]
@@ -124,6 +125,7 @@ class PlaneEnlarger:
         settings: Settings,
         model: Model,
     ) -> None:
+        self._reuse = model.upscaler if isinstance(model.upscaler, FrameReuse) else None
         self._passes = recipe(settings.mode, settings.denoise)
         self._arriving = _LumaPasses(model, source, settings.rounding)
         self._leaving = _LumaPasses(model, output, settings.rounding)
@@ -144,6 +146,8 @@ class PlaneEnlarger:
         self._shifts: list[list[float]] = []
 
     def __call__(self, planes: Planes) -> Planes:
+        if self._reuse is not None:
+            self._reuse.begin_frame()
         measured = self._frames % _MEASURED_EVERY == 0
         self._frames += 1
         arrived = self._arriving.from_codes(planes[0])
@@ -168,6 +172,11 @@ class PlaneEnlarger:
                 ]
             )
         return tuple(enlarged)
+
+    @property
+    def reused_share(self) -> float | None:
+        """The part of all pixels that the network did not have to compute again, 0..1; None without reuse."""
+        return round(self._reuse.reused_share, 4) if self._reuse is not None else None
 
     @property
     def mean_shift(self) -> dict[str, object]:

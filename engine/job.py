@@ -17,7 +17,7 @@ from engine.color import plane_enlarger
 from engine.episode import check_deliverable, enlarge_episode, episode_encoder
 from engine.errors import InputError
 from engine.estimate import other_bytes
-from engine.models import Model, load_model
+from engine.models import Model, load_model, reusing
 from engine.mux_mp4 import mp4_problems
 from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
@@ -25,7 +25,7 @@ from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo, probe_episode
 from engine.progress import Progress, ProgressEvent
 from engine.segment_records import SegmentRecords
-from engine.settings import Container, Settings, Size, Unfit
+from engine.settings import Container, Reuse, Settings, Size, Unfit
 from engine.sizing import output_size
 from engine.source import Source, open_source
 
@@ -211,6 +211,8 @@ def _enlarge_episode(
 ) -> tuple[int, dict[str, object]]:
     info = probe_episode(source, limits=settings.limits, settings=settings)
     container = container_for(info, settings)
+    if settings.reuse is Reuse.EXACT:
+        model = reusing(model)
     leaving = episode_format(info, settings, container)
     enlarge_planes = plane_enlarger(
         info.format,
@@ -234,4 +236,5 @@ def _enlarge_episode(
         progress=progress,
         records=records,
     )
-    return report.frames, report.details | {"mean_shift": enlarge_planes.mean_shift}
+    reused = enlarge_planes.reused_share
+    return report.frames, report.details | {"mean_shift": enlarge_planes.mean_shift, "reused_share": reused}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from engine.settings import Device, Interpolation, Settings
 
 if TYPE_CHECKING:
+    from engine.reuse import FrameReuse
     from engine.upscaler import Upscaler
 
 
@@ -19,7 +20,7 @@ class Model:
     """What enlarges luma: a classical interpolation, and a network after it unless the network is off."""
 
     interpolation: Interpolation
-    upscaler: Upscaler | None
+    upscaler: Upscaler | FrameReuse | None
     weights_sha256: str | None
     device: str
 
@@ -45,4 +46,16 @@ def _load(path: Path, upsampling: Interpolation | None, device: Device) -> Model
 
     used = backend.use(device)
     loaded = weights.load(path)
-    return Model(upsampling or loaded.card.upsampling, Upscaler(loaded), loaded.sha256, used)
+    # One window at a time on a CPU: as fast as several, and the same bits for a pixel whatever is computed around it.
+    upscaler = Upscaler(loaded, largest_batch=1) if used == "cpu" else Upscaler(loaded)
+    return Model(upsampling or loaded.card.upsampling, upscaler, loaded.sha256, used)
+
+
+def reusing(model: Model) -> Model:
+    """`model` for the frames of one video: computed only where they changed."""
+    from engine.reuse import FrameReuse
+    from engine.upscaler import Upscaler
+
+    if not isinstance(model.upscaler, Upscaler):
+        return model
+    return replace(model, upscaler=FrameReuse(model.upscaler))

@@ -27,6 +27,9 @@ class Network:
     """How much larger the output is than the input. 1: the picture is resized before the network."""
     radius: int
     """Receptive radius in input pixels: an output pixel depends on no input farther away than this."""
+    same_bits_in_any_region: bool = False
+    """Whether TensorFlow on the CPU gives a pixel the same bits whatever the shape of the region around it. Held for
+    m-SRCNN in every region tried; SRCNN's wide layers fail now and then."""
 
 
 def _convolution(filters: int, kernel: int, name: str) -> layers.Conv2D:
@@ -81,5 +84,5 @@ def msrcnn() -> keras.Model:
 
 NETWORKS = {
     "srcnn": Network("srcnn", srcnn, scale=1, radius=4 + 1 + 2),
-    "msrcnn": Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0),
+    "msrcnn": Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0, same_bits_in_any_region=True),
 }

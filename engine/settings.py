@@ -46,6 +46,13 @@ class Interpolation(enum.StrEnum):
     LANCZOS = "lanczos"
 
 
+class Reuse(enum.StrEnum):
+    """Whether what did not change since earlier frames is taken from there. `exact` changes no bit of the output."""
+
+    OFF = "off"
+    EXACT = "exact"
+
+
 class Container(enum.StrEnum):
     """What an episode is delivered as. `same`: as it came; `png`: numbered frames and a timecodes file."""
 
@@ -136,7 +143,7 @@ class Limits:
 DEFAULT_NAME = "{name} [{height}p]"
 DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
-_NOT_THE_OUTPUT = frozenset({"limits", "device", "name"})
+_NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "reuse"})
 """Fields that never change a byte of the result: left out of the fingerprint."""
 
 
@@ -152,6 +159,7 @@ class Settings:
     upsampling: Interpolation | None = None
     denoise: Denoise | None = None
     rounding: Rounding = Rounding.NEAREST
+    reuse: Reuse = Reuse.EXACT
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     container: Container = Container.SAME
     unfit: Unfit = Unfit.REFUSE

@@ -1,0 +1,156 @@
+"""Exact reuse: the network runs only where its input changed, and the output is byte for byte what it would be anyway.
+
+Animation is drawn on twos and threes, and its backgrounds hold. An output pixel is a function of the input within the
+network's radius, so what has not changed there is taken from the frame before, and what is seen again (mouth flaps)
+from a bounded cache. This needs a backend that computes the same bits for a pixel whatever the shape of the region
+around it; `FrameReuse` tries that once and, where it does not hold, reuses whole planes only.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.regions import Region, cover
+
+if TYPE_CHECKING:
+    from engine.upscaler import Upscaler
+
+Luma = NDArray[np.float32]
+
+BLOCK = 8
+"""Changes are looked for in blocks of this many pixels a side."""
+DEFAULT_CACHE_BYTES = 256 << 20
+_SMALLEST_WINDOW = 24
+"""Pixels a side. Below 15 TensorFlow takes another path on the CPU, with other bits (seen at widths of 1 to 3)."""
+_WORTH_SPLITTING = 0.85
+"""Above this share of the plane's work, the plane is computed as a whole."""
+
+
+@dataclass
+class _Slot:
+    """The latest plane that went through the network at one place of a recipe, and what came out."""
+
+    seen: Luma
+    made: Luma
+
+
+@dataclass
+class _Cache:
+    """Results by their input, the longest unused dropped first."""
+
+    limit_bytes: int
+    results: OrderedDict[bytes, Luma] = field(default_factory=OrderedDict)
+    held_bytes: int = 0
+
+    def get(self, key: bytes) -> Luma | None:
+        if key in self.results:
+            self.results.move_to_end(key)
+        return self.results.get(key)
+
+    def put(self, key: bytes, result: Luma) -> None:
+        if result.nbytes > self.limit_bytes:
+            return
+        self.results[key] = result
+        self.held_bytes += result.nbytes
+        while self.held_bytes > self.limit_bytes:
+            self.held_bytes -= self.results.popitem(last=False)[1].nbytes
+
+
+class FrameReuse:
+    """Stands in for an `Upscaler` on the frames of one video, in order; its own scale must be 1.
+
+    A recipe may use the network several times a frame: `begin_frame` starts the count, and each use is compared with
+    the same use in the frame before.
+    """
+
+    def __init__(self, upscaler: Upscaler, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
+        self._upscaler = upscaler
+        self._radius = upscaler.network.radius
+        self._slots: list[_Slot] = []
+        self._next_slot = 0
+        self._cache = _Cache(cache_bytes)
+        self._by_region = upscaler.network.same_bits_in_any_region and _bits_are_independent_of_shape(upscaler)
+        self.computed_pixels = 0
+        self.asked_pixels = 0
+
+    @property
+    def reused_share(self) -> float:
+        """The part of all pixels asked for that the network did not have to compute, 0..1."""
+        return 1 - self.computed_pixels / self.asked_pixels if self.asked_pixels else 0.0
+
+    def begin_frame(self) -> None:
+        """The next call belongs to a new frame."""
+        self._next_slot = 0
+
+    def __call__(self, luma: Luma) -> Luma:
+        """As `Upscaler`, to the bit. The result is valid until the same use in the next frame, and read-only."""
+        index, self._next_slot = self._next_slot, self._next_slot + 1
+        self.asked_pixels += luma.size
+        if index == len(self._slots) or self._slots[index].seen.shape != luma.shape:
+            slot = _Slot(luma, self._compute(luma, _whole(luma)).copy())  # the cache keeps its own
+            self._slots[index:] = [slot]
+        else:
+            slot = self._slots[index]
+            for region in self._changed(slot.seen, luma):
+                slot.made[region.slices] = self._compute(luma, region)
+            slot.seen = luma
+        view = slot.made.view()
+        view.flags.writeable = False
+        return view
+
+    def _changed(self, before: Luma, now: Luma) -> list[Region]:
+        """Regions that hold every pixel whose surroundings changed."""
+        rows, columns = (np.arange(0, length, BLOCK) for length in now.shape)
+        changed = np.logical_or.reduceat(np.logical_or.reduceat(before != now, rows, axis=0), columns, axis=1)
+        if not changed.any():
+            return []
+        if not self._by_region or min(now.shape) < _SMALLEST_WINDOW:
+            return [_whole(now)]
+        reach = -(-self._radius // BLOCK)
+        touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        regions = [region.scaled(BLOCK, now.shape) for region in cover(touched, margin=self._radius / BLOCK)]
+        work = sum(self._window(region, now.shape).pixels for region in regions)
+        return regions if work < _WORTH_SPLITTING * now.size else [_whole(now)]
+
+    def _window(self, region: Region, shape: tuple[int, ...]) -> Region:
+        return region.grown(self._radius, shape).at_least(_SMALLEST_WINDOW, shape)
+
+    def _compute(self, luma: Luma, region: Region) -> Luma:
+        window = self._window(region, luma.shape)
+        seen = np.ascontiguousarray(luma[window.slices])
+        # zero padding makes a difference at the image's border, which shows as a smaller margin
+        place = [*seen.shape, region.top - window.top, region.left - window.left, region.height, region.width]
+        key = hashlib.blake2b(np.array(place).tobytes() + seen.tobytes(), digest_size=16).digest()
+        made = self._cache.get(key)
+        if made is None:
+            inner = region.relative_to(window)
+            made = np.ascontiguousarray(self._upscaler(seen)[inner.slices])
+            self._cache.put(key, made)
+            self.computed_pixels += region.pixels
+        return made
+
+
+def _whole(luma: Luma) -> Region:
+    return Region(0, 0, luma.shape[0], luma.shape[1])
+
+
+def _bits_are_independent_of_shape(upscaler: Upscaler) -> bool:
+    """Whether regions of several shapes give the very bits of a larger one, tried on noise."""
+    radius = upscaler.network.radius
+    length = 6 * radius + 40
+    noise = np.random.default_rng(0).random((length, length + 9), dtype=np.float32)
+    large = upscaler(noise)
+    for top, left, height, width in ((0, 0, 31, 50), (5, 7, 40, 33), (9, 3, 8, length), (length - 8, 11, 8, 8)):
+        region = Region(top, left, height, width)
+        window = region.grown(radius, noise.shape).at_least(_SMALLEST_WINDOW, noise.shape)
+        small = upscaler(np.ascontiguousarray(noise[window.slices]))[region.relative_to(window).slices]
+        if small.tobytes() != np.ascontiguousarray(large[region.slices]).tobytes():
+            return False
+    return True

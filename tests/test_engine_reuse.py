@@ -1,0 +1,135 @@
+"""Reuse never shows (promise 9): reused output is byte for byte the computed one, and the work is less."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from engine import weights
+from engine.network import NETWORKS
+from engine.regions import Region, cover
+from engine.reuse import FrameReuse
+from engine.upscaler import Upscaler
+from engine.weights import Card, Weights, expected_shapes
+
+Luma = NDArray[np.float32]
+
+
+@pytest.fixture(scope="module", params=sorted(NETWORKS))
+def upscaler(request: pytest.FixtureRequest) -> Upscaler:
+    network = NETWORKS[request.param]
+    rng = np.random.default_rng(7)
+    arrays = {
+        name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[:3]) if len(shape) == 4 else 100)).astype(np.float32)
+        for name, shape in expected_shapes(network).items()
+    }
+    return Upscaler(Weights(network, arrays, Card(network.name), ""), largest_window=64, largest_batch=1)
+
+
+@given(st.integers(1, 24), st.integers(1, 24), st.floats(0, 1), st.integers(0, 99), st.sampled_from([0.0, 1.0, 4.0]))
+def test_regions_hold_every_change_once(height: int, width: int, share: float, seed: int, margin: float) -> None:
+    mask = np.random.default_rng(seed).random((height, width)) < share
+    held = np.zeros((height, width), int)
+    for region in cover(mask, margin=margin):
+        assert region.pixels > 0
+        held[region.slices] += 1
+    assert held.max(initial=0) <= 1
+    assert (held[mask] == 1).all()
+
+
+def test_far_changes_are_apart_and_near_ones_together() -> None:
+    mask = np.zeros((100, 100), bool)
+    mask[3:6, 4:9] = mask[80:90, 70:95] = True
+    assert cover(mask, margin=1) == [Region(3, 4, 3, 5), Region(80, 70, 10, 25)]
+    mask[:] = False
+    mask[10, 10] = mask[11, 12] = True
+    assert cover(mask, margin=1) == [Region(10, 10, 2, 3)]
+
+
+@st.composite
+def animations(draw: st.DrawFn) -> list[Luma]:
+    """Frames with held parts, moving rectangles, cuts, returns to earlier drawings, and single changed pixels."""
+    height, width = draw(st.integers(1, 100)), draw(st.integers(1, 100))
+    rng = np.random.default_rng(draw(st.integers(0, 999)))
+    frames = [rng.random((height, width), dtype=np.float32)]
+    for _ in range(draw(st.integers(1, 5))):
+        kind = draw(st.sampled_from(["hold", "part", "pixel", "cut", "return", "flat"]))
+        frame = frames[-1].copy()
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        if kind == "part":
+            part = frame[top : top + int(rng.integers(1, 30)), left : left + int(rng.integers(1, 30))]
+            part[:] = rng.random(part.shape, dtype=np.float32)
+        elif kind == "pixel":
+            frame[top, left] = np.nextafter(frame[top, left], np.float32(2))
+        elif kind == "cut":
+            frame = rng.random(frame.shape, dtype=np.float32)
+        elif kind == "return":
+            frame = frames[int(rng.integers(len(frames)))].copy()
+        elif kind == "flat":
+            frame[top:] = 0.5
+        frames.append(frame)
+    return frames
+
+
+@settings(max_examples=25, deadline=None)
+@given(frames=animations(), cache_bytes=st.sampled_from([0, 5000, 1 << 24]))
+def test_reused_output_is_the_computed_one_to_the_bit(upscaler: Upscaler, frames: list[Luma], cache_bytes: int) -> None:
+    reuse = FrameReuse(upscaler, cache_bytes=cache_bytes)
+    for frame in frames:
+        reuse.begin_frame()
+        assert reuse(frame).tobytes() == upscaler(frame).tobytes()
+
+
+def test_two_uses_in_a_frame_do_not_mix(upscaler: Upscaler) -> None:
+    rng = np.random.default_rng(0)
+    reuse = FrameReuse(upscaler)
+    small, large = rng.random((30, 40), dtype=np.float32), rng.random((60, 80), dtype=np.float32)
+    for _ in range(3):
+        small, large = small.copy(), large.copy()
+        small[3, 4] += 0.01
+        large[50, 70] += 0.01
+        reuse.begin_frame()
+        assert reuse(small).tobytes() == upscaler(small).tobytes()
+        assert reuse(large).tobytes() == upscaler(large).tobytes()
+
+
+def test_only_what_changed_is_computed(upscaler: Upscaler) -> None:
+    rng = np.random.default_rng(0)
+    frame = rng.random((200, 200), dtype=np.float32)
+    reuse = FrameReuse(upscaler)
+    if not upscaler.network.same_bits_in_any_region:
+        pytest.skip("this network is reused by whole planes only")
+    assert reuse._by_region
+    reuse(frame)
+    assert reuse.computed_pixels == 200 * 200
+    reuse.begin_frame()
+    reuse(frame.copy())
+    assert reuse.computed_pixels == 200 * 200
+    flap = frame.copy()
+    flap[90:100, 90:110] = 0.3
+    for changed in (flap, frame.copy(), flap.copy(), frame.copy()):
+        reuse.begin_frame()
+        reuse(changed)
+    # the flap and its opposite were computed once each, at their own size
+    assert reuse.computed_pixels - 200 * 200 <= 2 * 40 * 50
+    assert reuse.reused_share > 0.8
+
+
+def test_the_cache_is_bounded(upscaler: Upscaler) -> None:
+    rng = np.random.default_rng(0)
+    reuse = FrameReuse(upscaler, cache_bytes=100_000)
+    for _ in range(6):
+        reuse.begin_frame()
+        reuse(rng.random((100, 100), dtype=np.float32))
+    assert reuse._cache.held_bytes <= 100_000
+    assert reuse._cache.held_bytes == sum(result.nbytes for result in reuse._cache.results.values())
+
+
+def test_the_shipped_weights_allow_reuse_by_region() -> None:
+    path = next(iter(weights.shipped()), Path("none"))
+    assert FrameReuse(Upscaler(weights.load(path), largest_batch=1))._by_region
