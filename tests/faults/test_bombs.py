@@ -9,6 +9,8 @@ import sys
 import zlib
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Seen
 
 _CONFIG = "limits: {max_pixels: 16_000_000}\nprofiles: {default: {model: bicubic}}\n"
@@ -40,6 +42,7 @@ def _refusal(base: Path, name: str, content: bytes) -> int:
     return used.ru_maxrss
 
 
+@pytest.mark.slow
 def test_they_are_refused_before_memory_is_spent(tmp_path: Path, seen: Seen) -> None:
     (tmp_path / "config.yaml").write_text(_CONFIG)
     plain = _refusal(tmp_path, "text.png", b"\x89PNG\r\n\x1a\nno picture")

@@ -5,12 +5,15 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once, mounted, needs_root
 from tests.service_runner import ServiceRunner, eventually, write_picture
 
 
 @needs_root
+@pytest.mark.slow
 def test_a_lost_mount_pauses_and_drops_nothing(tmp_path: Path, seen: Seen) -> None:
     disk = tmp_path / "disk"
     with (

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once
 from tests.service_runner import ServiceRunner, eventually, write_episode
@@ -12,6 +14,7 @@ from tests.service_runner import ServiceRunner, eventually, write_episode
 _APPENDED = b"\xec\x80"
 
 
+@pytest.mark.slow
 def test_the_result_is_dropped_and_made_anew(tmp_path: Path, seen: Seen) -> None:
     with ServiceRunner(tmp_path) as service:
         episode = service.inbox / "long.mkv"

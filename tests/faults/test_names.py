@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Seen
 from tests.service_runner import ServiceRunner, eventually, write_picture
 
@@ -23,6 +25,7 @@ _NAMES = (
 )
 
 
+@pytest.mark.slow
 def test_each_works_or_is_refused_and_no_log_line_is_forged(tmp_path: Path, seen: Seen) -> None:
     with ServiceRunner(tmp_path) as service:
         for seed, name in enumerate(_NAMES):

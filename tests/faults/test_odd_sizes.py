@@ -7,6 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pytest
 
 from tests.faults.conftest import Seen
 from tests.service_runner import ServiceRunner
@@ -22,6 +23,7 @@ _SHAPES: dict[str, tuple[tuple[int, ...], type[np.unsignedinteger]]] = {
 }
 
 
+@pytest.mark.slow
 def test_each_comes_out_exactly_twice_as_large(tmp_path: Path, seen: Seen) -> None:
     with ServiceRunner(tmp_path) as service:
         for name, (shape, kind) in _SHAPES.items():

@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once, mounted, needs_root
 from tests.service_runner import ServiceRunner, eventually, write_picture
 
 
 @needs_root
+@pytest.mark.slow
 def test_nothing_is_claimed_nothing_lost_and_it_recovers(tmp_path: Path, seen: Seen) -> None:
     state = tmp_path / "state"
     with ServiceRunner(tmp_path) as service, mounted(state, "-t", "tmpfs", "-o", "size=12m,mode=750", "none"):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import pytest
+
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once, jobs_of
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
@@ -13,6 +15,7 @@ _NAMES = ("a.mkv", "b.mp4", "c.png", "d.jpg", "e.webp")
 _BRIEF = CONFIG.replace("wait_s: 0.1}", "wait_s: 0.1, incomplete_wait_s: 2, incomplete_hours: 0.002}")
 
 
+@pytest.mark.slow
 def test_they_are_held_as_incomplete_then_fail_with_that_reason(tmp_path: Path, seen: Seen) -> None:
     with ServiceRunner(tmp_path, _BRIEF) as service:
         for name in _NAMES:
