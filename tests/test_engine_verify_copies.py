@@ -147,7 +147,7 @@ def two_videos(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("number", [1, 2])
+@pytest.mark.parametrize("number", [pytest.param(1, marks=pytest.mark.slow), 2])
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_the_other_video_is_kept_as_it_is(tmp_path: Path, suffix: str, number: int) -> None:
     source, part = two_videos(tmp_path / f"a.{suffix}"), tmp_path / "part"
@@ -160,7 +160,7 @@ def test_the_other_video_is_kept_as_it_is(tmp_path: Path, suffix: str, number: i
     assert media.packets(source) == media.packets(part)
 
 
-@pytest.mark.parametrize("degrees", [90, 180])
+@pytest.mark.parametrize("degrees", [90, pytest.param(180, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
 def test_a_turned_video_stays_turned(tmp_path: Path, suffix: str, degrees: int) -> None:
     turned, part = tmp_path / "turned.mp4", tmp_path / "part"
