@@ -1,4 +1,4 @@
-"""Bytes flipped in the ledger while the service is down, at 12 places; and a ledger that is no database."""
+"""The head of every page of the ledger overwritten while the service is down; and a ledger that is no database."""
 
 from __future__ import annotations
 

@@ -39,4 +39,4 @@ def test_they_are_computed_once_and_delivered_twice(tmp_path: Path, seen: Seen) 
         status = service.wait_for(skipped=1)
         assert "delivered already as a [96p].mkv" in status["skipped"][0]["reason"]
         service.stop()
-    seen("the network ran once for each content; the copies equal byte for byte; a re-drop was skipped", duplicated=0)
+    seen("computed once for each content; the copies equal byte for byte; a re-drop was skipped", duplicated=0)
