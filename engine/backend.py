@@ -138,27 +138,32 @@ def compiled(model: Any) -> Forward:
 
 
 def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:
-    """The last sigmoid is left to numpy: Eigen computes the few values after its last full vector in another way, so
+    """A last sigmoid is left to numpy: Eigen computes the few values after its last full vector in another way, so
     that their bits would depend on the shape (seen), and reuse would show.
     """
     import keras
     import tensorflow as tf
 
     last = model.layers[-1]
-    assert last.name == "sigmoid"
-    logits = keras.Model(model.input, last.input)
+    ends_in_sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid and not last.weights
+    body = keras.Model(model.input, last.input) if ends_in_sigmoid else model
+    finish = _sigmoid if ends_in_sigmoid else _as_it_is
 
     def run(luma: Any) -> Any:
-        return logits(luma, training=False)[..., 0]
+        return body(luma, training=False)[..., 0]
 
     concrete = tf.function(run, autograph=False).get_concrete_function(
         tf.TensorSpec((shape[0], None, None, 1), tf.float32)
     )
 
     def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        return _sigmoid(np.array(concrete(tf.constant(luma[..., None])), np.float32))
+        return finish(np.array(concrete(tf.constant(luma[..., None])), np.float32))
 
     return forward
+
+
+def _as_it_is(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values
 
 
 def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -64,7 +64,8 @@ class _Cache:
 
 
 class FrameReuse:
-    """Stands in for an `Upscaler` on the frames of one video, in order; its own scale must be 1.
+    """Stands in for an `Upscaler` on the frames of one video, in order. A region of the input makes the same region of
+    the output, `scale` times as large.
 
     A recipe may use the network several times a frame: `begin_frame` starts the count, and each use is compared with
     the same use in the frame before.
@@ -73,6 +74,7 @@ class FrameReuse:
     def __init__(self, upscaler: Upscaler, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._upscaler = upscaler
         self._radius = upscaler.network.radius
+        self.scale = upscaler.scale
         self._slots: list[_Slot] = []
         self._next_slot = 0
         self._cache = _Cache(cache_bytes)
@@ -99,7 +101,7 @@ class FrameReuse:
         else:
             slot = self._slots[index]
             for region in self._changed(slot.seen, luma):
-                slot.made[region.slices] = self._compute(luma, region)
+                slot.made[region.scaled(self.scale, slot.made.shape).slices] = self._compute(luma, region)
             slot.seen = luma
         view = slot.made.view()
         view.flags.writeable = False
@@ -130,8 +132,9 @@ class FrameReuse:
         key = hashlib.blake2b(np.array(place).tobytes() + seen.tobytes(), digest_size=16).digest()
         made = self._cache.get(key)
         if made is None:
-            inner = region.relative_to(window)
-            made = np.ascontiguousarray(self._upscaler(seen)[inner.slices])
+            enlarged = self._upscaler(seen)
+            inner = region.relative_to(window).scaled(self.scale, enlarged.shape)
+            made = np.ascontiguousarray(enlarged[inner.slices])
             self._cache.put(key, made)
             self.computed_pixels += region.pixels
         return made
@@ -150,7 +153,8 @@ def _bits_are_independent_of_shape(upscaler: Upscaler) -> bool:
     for top, left, height, width in ((0, 0, 31, 50), (5, 7, 40, 33), (9, 3, 8, length), (length - 8, 11, 8, 8)):
         region = Region(top, left, height, width)
         window = region.grown(radius, noise.shape).at_least(_SMALLEST_WINDOW, noise.shape)
-        small = upscaler(np.ascontiguousarray(noise[window.slices]))[region.relative_to(window).slices]
-        if small.tobytes() != np.ascontiguousarray(large[region.slices]).tobytes():
+        small = upscaler(np.ascontiguousarray(noise[window.slices]))
+        inner = small[region.relative_to(window).scaled(upscaler.scale, small.shape).slices]
+        if inner.tobytes() != large[region.scaled(upscaler.scale, large.shape).slices].tobytes():
             return False
     return True

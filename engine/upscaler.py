@@ -40,7 +40,7 @@ class Upscaler:
         return self.network.scale
 
     def __call__(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        """(height, width) float32 in 0..1 → (height * scale, width * scale) float32 in 0..1.
+        """(height, width) float32 in 0..1 → (height * scale, width * scale) float32; in 0..1 after a last sigmoid.
 
         Raises `EnvironmentFault` when not even the smallest window fits in memory.
         """

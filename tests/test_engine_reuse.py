@@ -11,24 +11,17 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from engine import weights
-from engine.network import NETWORKS
 from engine.regions import Region, cover
 from engine.reuse import FrameReuse
 from engine.upscaler import Upscaler
-from engine.weights import Card, Weights, expected_shapes
+from tests.networks import TRIED, random_weights
 
 Luma = NDArray[np.float32]
 
 
-@pytest.fixture(scope="module", params=sorted(NETWORKS))
+@pytest.fixture(scope="module", params=sorted(TRIED))
 def upscaler(request: pytest.FixtureRequest) -> Upscaler:
-    network = NETWORKS[request.param]
-    rng = np.random.default_rng(7)
-    arrays = {
-        name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[:3]) if len(shape) == 4 else 100)).astype(np.float32)
-        for name, shape in expected_shapes(network).items()
-    }
-    return Upscaler(Weights(network, arrays, Card(network.name), ""), largest_window=64, largest_batch=1)
+    return Upscaler(random_weights(TRIED[request.param]), largest_window=64, largest_batch=1)
 
 
 @given(st.integers(1, 24), st.integers(1, 24), st.floats(0, 1), st.integers(0, 99), st.sampled_from([0.0, 1.0, 4.0]))

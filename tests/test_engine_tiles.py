@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.network import NETWORKS
 from engine.tiles import tile_grid
 from engine.upscaler import Upscaler
-from engine.weights import Card, Weights, expected_shapes
+from engine.weights import Weights
+from tests.networks import TRIED, random_weights
 
 sizes = st.integers(1, 70)
 
@@ -37,16 +37,9 @@ def test_a_window_that_holds_no_pixel_with_its_surroundings_is_refused() -> None
         tile_grid((100, 100), largest_window=14, radius=7)
 
 
-@pytest.fixture(scope="module", params=sorted(NETWORKS))
+@pytest.fixture(scope="module", params=sorted(TRIED))
 def weights(request: pytest.FixtureRequest) -> Weights:
-    """A network with random weights: large enough that every pixel in the receptive field matters."""
-    network = NETWORKS[request.param]
-    rng = np.random.default_rng(7)
-    arrays = {
-        name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[:3]) if len(shape) == 4 else 100)).astype(np.float32)
-        for name, shape in expected_shapes(network).items()
-    }
-    return Weights(network, arrays, Card(network.name), "")
+    return random_weights(TRIED[request.param])
 
 
 def _levels(plane: NDArray[np.float32]) -> NDArray[np.int64]:
@@ -66,6 +59,7 @@ def test_tiled_output_equals_whole_frame_output(
 ) -> None:
     luma = np.random.default_rng(data.draw(st.integers(0, 99))).random((height, width), dtype=np.float32)
     whole = Upscaler(weights, largest_window=max(height, width, 15))(luma)
+    assert whole.shape == (height * weights.network.scale, width * weights.network.scale)
     tiled = Upscaler(weights, largest_window=window, largest_batch=batch)(luma)
     assert np.abs(tiled - whole).max() <= 1e-5
     apart = np.abs(_levels(tiled) - _levels(whole))
@@ -79,7 +73,7 @@ def test_differences_do_not_follow_the_seams(weights: Weights) -> None:
     tiled = Upscaler(weights, largest_window=48)(luma)
     error = np.abs(tiled.astype(np.float64) - whole)
     grid = tile_grid((160, 160), largest_window=48, radius=weights.network.radius)
-    seams = sorted({w.target[0].start for w in grid.windows if w.target[0].start})
+    seams = sorted({w.target[0].start * weights.network.scale for w in grid.windows if w.target[0].start})
     near = np.concatenate([error[seam - 1 : seam + 1].ravel() for seam in seams])
     # the mean error along the seams is that of any other row, not larger by an order
     assert near.mean() <= 4 * error.mean() + 1e-9
@@ -103,5 +97,5 @@ def test_radius_is_the_reach_of_the_network(weights: Weights) -> None:
     changed = luma.copy()
     changed[2 * reach, 2 * reach] = 1
     upscaler = Upscaler(weights)
-    rows, columns = np.nonzero(upscaler(luma) != upscaler(changed))
+    rows, columns = (index // weights.network.scale for index in np.nonzero(upscaler(luma) != upscaler(changed)))
     assert max(abs(rows - 2 * reach).max(), abs(columns - 2 * reach).max()) == reach
