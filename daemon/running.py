@@ -92,6 +92,9 @@ class Running:
                         "done": _whole(event["done"]),
                         "total": None if event["total"] is None else _whole(event["total"]),
                         "unit": str(event["unit"]),
+                        "stages": {str(stage): _share(busy) for stage, busy in dict(event["stages"]).items()},
+                        "bottleneck": None if event["bottleneck"] is None else str(event["bottleneck"]),
+                        "reused_share": None if event["reused_share"] is None else _share(event["reused_share"]),
                     }
                 )
             case "segment":
@@ -180,6 +183,9 @@ class Running:
                 "unit": self._progress["unit"],
                 "per_second": round(rate, 3),
                 "eta_s": round((total - done) / rate, 1) if total is not None and rate > 0 else None,
+                "stages": self._progress["stages"],
+                "bottleneck": self._progress["bottleneck"],
+                "reused_share": self._progress["reused_share"],
             }
         return status
 
@@ -195,6 +201,12 @@ def _whole(value: object) -> int:
     if not isinstance(value, int) or not -(1 << 63) <= value < 1 << 63:
         raise ValueError(value)
     return value
+
+
+def _share(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise ValueError(value)
+    return float(value)
 
 
 def _plain(value: object) -> str | int | bool | None:

@@ -164,6 +164,10 @@ def _progress(running: Mapping[str, Any]) -> str:
             parts.append(f"{running['per_second']:.3g} {running['unit']}/s")
         if running["eta_s"] is not None:
             parts.append(f"{duration(running['eta_s'])} left")
+        if running.get("reused_share") is not None:
+            parts.append(f"{running['reused_share']:.0%} reused")
+        if running.get("bottleneck"):
+            parts.append(f"held back by {running['bottleneck']}")
     else:
         parts.append("starting")
     if running.get("source_size"):

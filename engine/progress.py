@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -14,6 +14,12 @@ class ProgressEvent:
     done: int
     total: int | None
     unit: str
+    stages: Mapping[str, float] = field(default_factory=dict)
+    """Of work that runs in stages side by side: the part of the time, 0..1, that each was busy."""
+    bottleneck: str | None = None
+    """The stage that the others wait for."""
+    reused_share: float | None = None
+    """The part of the pixels, 0..1, that the network did not have to compute again; None where nothing is reused."""
 
 
 Progress = Callable[[ProgressEvent], None]

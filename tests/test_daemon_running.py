@@ -39,6 +39,10 @@ class _Says(JobProcess):
         os.write(self._end, said)
         self.killed = False
 
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
     def kill(self) -> None:
         self.killed = True
 
@@ -54,6 +58,10 @@ class _Says(JobProcess):
 
 
 DONE = b'{"event": "done", "output_name": "%s", "inode": 1, "size": 1, "sha256": "", "report": {"details": {}}}\n'
+PROGRESS = (
+    b'{"event": "progress", "stage": "enlarge", "done": 3, "total": 9, "unit": "frames", '
+    b'"stages": {"decode": 0.5}, "bottleneck": "decode", "reused_share": 0.25}\n'
+)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +74,8 @@ DONE = b'{"event": "done", "output_name": "%s", "inode": 1, "size": 1, "sha256":
         b"{}\n",
         b'{"event": "progress"}\n',
         b'{"event": "progress", "stage": 1, "done": "x", "total": null, "unit": ""}\n',
+        PROGRESS.replace(b"0.5", b'"half"'),
+        PROGRESS.replace(b"0.25", b"NaN"),
         b'{"event": "planned"}\n',
         DONE.replace(b'"inode": 1', b'"inode": [1]') % b"a.png",
         DONE.replace(b'"inode": 1', b'"inode": 99999999999999999999') % b"a.png",
@@ -91,6 +101,15 @@ def test_a_process_that_talks_nonsense_is_killed_and_its_job_failed(said: bytes)
 def test_a_planned_name_leads_nowhere_else(name: str) -> None:
     process = _Says(b"")
     assert isinstance(_running(process).place_for({"output_name": name, "sha256": ""}), Failed)
+    process.close()
+
+
+def test_what_holds_the_job_back_is_passed_on() -> None:
+    process = _Says(PROGRESS)
+    running = _running(process)
+    running.hear()
+    status = running.status()
+    assert (status["stages"], status["bottleneck"], status["reused_share"]) == ({"decode": 0.5}, "decode", 0.25)
     process.close()
 
 

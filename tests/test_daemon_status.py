@@ -84,11 +84,16 @@ def test_the_running_job_shows_frames_speed_and_the_time_left(ledger: Ledger) ->
         "unit": "frames",
         "per_second": 6.0,
         "eta_s": 60.0,
+        "stages": {"decode": 0.1, "network": 0.98},
+        "bottleneck": "network",
+        "reused_share": 0.641,
         "source_size": "640x480",
         "output_size": "1280x960",
         "seconds": 20.0,
     }
-    assert "enlarge: 120/480 frames 25%, 6 frames/s, 1m 00s left, 640x480 → 1280x960, for 20s" in render(state)
+    page = render(state)
+    assert "enlarge: 120/480 frames 25%, 6 frames/s, 1m 00s left, 64% reused, held back by network" in page
+    assert "640x480 → 1280x960, for 20s" in page
     assert headline(state) == "enlarging a.mkv 25%, 1 queued"
 
 
