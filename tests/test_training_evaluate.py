@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 import pytest
 
-from engine import weights
+from engine import measure, weights
 from engine.errors import InputError, UsageError
 from engine.settings import Interpolation
 from tests.training_data import blobs, write_blobs
-from training import degrade, measure
+from training import degrade
 from training.degrade import Levels
 from training.evaluate import evaluate, write_results
 from training.methods import methods

@@ -63,11 +63,6 @@ def enlarge(picture: Levels, scale: int, upsampling: Interpolation) -> Levels:
     return np.asarray(resample.resize(picture, size, upsampling), np.uint8)
 
 
-def luma(picture_bgr: Levels) -> Levels:
-    """Full-range BT.601 luma as OpenCV computes it, (height, width)."""
-    return np.asarray(cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2YCrCb)[..., 0], np.uint8)
-
-
 def _filter_matrix(length: int, out_length: int, support: int, sharpness: float) -> NDArray[np.float32]:
     """(out_length, length): each row the kernel stretched by the reduction, summing to one."""
     ratio = length / out_length

@@ -17,11 +17,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from engine import measure
 from engine.errors import InputError
 from engine.files import storing, write_durably
-from training import degrade, measure
+from engine.measure import Score
+from training import degrade
 from training.degrade import Levels
-from training.measure import Score
 from training.methods import Method
 from training.pictures import read_each
 from training.sheet import Sheet

@@ -10,8 +10,8 @@ import numpy as np
 
 from engine import __version__, weights
 from engine.errors import MissingInputError, OutputError
+from engine.measure import Score
 from training.evaluate import Table, evaluate
-from training.measure import Score
 from training.methods import methods
 from training.patches import storing_hdf5
 from training.pictures import pictures_below

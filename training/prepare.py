@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from engine import measure
 from engine.errors import OutputError
 from training import degrade
 from training.patches import Plane, write_patches
@@ -55,7 +56,7 @@ def sides_of(images: Path, recipe: Recipe, *, manifest: Path | None = None) -> S
 def read_planes(files: Iterable[Path], recipe: Recipe, *, told: str) -> Iterator[Plane]:
     """The preprocessed luma of each file that can be read."""
     for file, picture in read_each(files, told=told):
-        yield Plane(str(file), degrade.luma(degrade.preprocess(picture, recipe.prepare.preprocessing)))
+        yield Plane(str(file), measure.luma(degrade.preprocess(picture, recipe.prepare.preprocessing)))
 
 
 def sources(images: Path, files: list[Path]) -> list[dict[str, Any]]:

@@ -30,8 +30,8 @@ from numpy.typing import NDArray
 from engine import __version__, backend
 from engine.errors import InputError, UsageError
 from engine.files import storing, write_durably
+from engine.plot import plot
 from training.patches import storing_hdf5
-from training.plot import plot
 from training.recipe import Recipe, differences, parse_recipe, plain
 
 Arrays = list[NDArray[np.float32]]

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training import measure
+from engine import measure
+from engine.measure import Score
 from training.degrade import Levels
-from training.measure import Score
 
 _CROP = 80
 """Side of a crop in pixels of the picture."""

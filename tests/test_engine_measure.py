@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from engine import measure
+from engine.measure import Score
 from tests.training_data import blobs
-from training import measure
 from training.degrade import Levels
-from training.measure import Score
 
 
 def _pair() -> tuple[Levels, Levels]:

@@ -1,22 +1,26 @@
-"""How near two pictures are: PSNR, SSIM, and PSNR where the lines are."""
+"""How near two pictures or planes are: PSNR, SSIM, and PSNR where the lines are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from statistics import fmean
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from training import degrade
-from training.degrade import Levels
+Levels = NDArray[Any]
+"""(height, width) or (height, width, channels); uint8, or uint16 where a function takes a `peak`."""
 
 EDGE_GRADIENT = 20
 """Levels per pixel (Sobel magnitude over 8) from which the original has an edge."""
 EDGE_REACH = 2
 """How far around an edge still counts as edge, in pixels."""
-_WINDOW = 7
+EQUAL_DB = 100.0
+"""What stands for the PSNR of two that are equal."""
+WINDOW = 7
+"""Side of the windows of SSIM, in pixels."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ def score(made: Levels, original: Levels) -> Score:
     return Score(
         psnr(made, original),
         ssim(made, original),
-        psnr(degrade.luma(made), degrade.luma(original)),
+        psnr(luma(made), luma(original)),
         psnr(made, original, mask=edges(original)),
     )
 
@@ -48,27 +52,41 @@ def mean(scores: list[Score]) -> Score:
     )
 
 
-def psnr(one: Levels, other: Levels, *, mask: NDArray[np.bool_] | None = None) -> float:
-    """Peak signal-to-noise ratio in dB, peak 255; 100 where the two are equal, NaN where the mask holds nothing."""
-    squares = (one.astype(np.float64) - other) ** 2
-    chosen = squares if mask is None else squares[mask]
-    if not chosen.size:
+def luma(picture_bgr: Levels) -> Levels:
+    """Full-range BT.601 luma of a (height, width, 3) picture as OpenCV computes it, (height, width), dtype kept."""
+    return np.asarray(cv2.cvtColor(picture_bgr, cv2.COLOR_BGR2YCrCb)[..., 0], picture_bgr.dtype)
+
+
+def squared_error(one: Levels, other: Levels) -> float:
+    """Mean of the squared differences, in squared levels."""
+    return float(((one.astype(np.float64) - other) ** 2).mean())
+
+
+def decibels(error: float, *, peak: float = 255) -> float:
+    """PSNR of a mean squared error; `EQUAL_DB` where there is none, and at most."""
+    return min(EQUAL_DB, 10 * float(np.log10(peak**2 / error))) if error else EQUAL_DB
+
+
+def psnr(one: Levels, other: Levels, *, peak: float = 255, mask: NDArray[np.bool_] | None = None) -> float:
+    """Peak signal-to-noise ratio in dB; 100 where the two are equal, NaN where the mask holds nothing."""
+    if mask is not None:
+        one, other = one[mask], other[mask]
+    if not one.size:
         return float("nan")
-    error = float(chosen.mean())
-    return min(100.0, 10 * float(np.log10(255**2 / error))) if error else 100.0
+    return decibels(squared_error(one, other), peak=peak)
 
 
-def ssim(one: Levels, other: Levels) -> float:
+def ssim(one: Levels, other: Levels, *, peak: float = 255) -> float:
     """Structural similarity (Wang et al. 2004) as scikit-image computes it by default, and so the authors.
 
-    Mean over channels, 7x7 uniform windows that lie inside the picture, sample covariance, K1 0.01, K2 0.03, range 255.
+    Mean over channels, 7x7 uniform windows that lie inside the picture, sample covariance, K1 0.01, K2 0.03.
     Raises ValueError for pictures smaller than a window.
     """
-    if min(one.shape[:2]) < _WINDOW:
-        raise ValueError(f"SSIM needs pictures of at least {_WINDOW}x{_WINDOW} pixels")
+    if min(one.shape[:2]) < WINDOW:
+        raise ValueError(f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels")
     x, y = (each.astype(np.float64) for each in (one, other))
-    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
-    unbiased = _WINDOW**2 / (_WINDOW**2 - 1)
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    unbiased = WINDOW**2 / (WINDOW**2 - 1)
     mean_x, mean_y = _box(x), _box(y)
     variance_x = unbiased * (_box(x * x) - mean_x * mean_x)
     variance_y = unbiased * (_box(y * y) - mean_y * mean_y)
@@ -76,17 +94,17 @@ def ssim(one: Levels, other: Levels) -> float:
     similarity = ((2 * mean_x * mean_y + c1) * (2 * covariance + c2)) / (
         (mean_x**2 + mean_y**2 + c1) * (variance_x + variance_y + c2)
     )
-    border = _WINDOW // 2
+    border = WINDOW // 2
     return float(similarity[border:-border, border:-border].mean())
 
 
 def edges(picture_bgr: Levels) -> NDArray[np.bool_]:
     """(height, width): within `EDGE_REACH` pixels of a luma gradient of at least `EDGE_GRADIENT`."""
-    luma = degrade.luma(picture_bgr).astype(np.float32)
-    steep = cv2.magnitude(cv2.Sobel(luma, cv2.CV_32F, 1, 0), cv2.Sobel(luma, cv2.CV_32F, 0, 1)) >= 8 * EDGE_GRADIENT
+    grey = luma(picture_bgr).astype(np.float32)
+    steep = cv2.magnitude(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)) >= 8 * EDGE_GRADIENT
     around = np.ones((2 * EDGE_REACH + 1, 2 * EDGE_REACH + 1), np.uint8)
     return cv2.dilate(steep.astype(np.uint8), around).astype(bool)
 
 
 def _box(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(cv2.boxFilter(values, cv2.CV_64F, (_WINDOW, _WINDOW)), np.float64)
+    return np.asarray(cv2.boxFilter(values, cv2.CV_64F, (WINDOW, WINDOW)), np.float64)
