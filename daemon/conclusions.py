@@ -1,0 +1,132 @@
+"""How a job ends: its outcome into the ledger, its result under its name, its leftovers away.
+
+Every step first writes the ledger and then forgets what led to it, so that a step the disk refused
+(`EnvironmentFault`) is simply made again at the next tick.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from daemon.config_model import Folder
+from daemon.deliver import deliver, finish_original
+from daemon.job import Job
+from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
+from daemon.place import remove
+from daemon.rates import measured_from
+from daemon.report import delivered, report_path, write_report
+from daemon.running import Running
+from daemon.text import printable
+from daemon.workshop import Workshop
+from engine.errors import EnvironmentFault, OutputError, ProcessingError
+
+log = logging.getLogger(__name__)
+
+
+class Conclusions:
+    """Of one service. Raises `EnvironmentFault` of the ledger."""
+
+    def __init__(self, shop: Workshop) -> None:
+        self._shop = shop
+
+    def conclude(self, running: Running, outcome: Outcome, *, stopping: bool) -> None:
+        """Record how the attempt at a job ended. `stopping`: the service had asked for the end."""
+        job = running.job
+        name = printable(job.source)
+        match outcome:
+            case Done():
+                assert running.wanted is not None
+                if measured := measured_from(json.loads(outcome.report)):
+                    self._shop.ledger.rates.learn(running.folder.settings.fingerprint(), measured)
+                self._shop.ledger.verifying(
+                    job,
+                    output=running.wanted.with_name(outcome.output_name),
+                    part_inode=outcome.inode,
+                    part_size=outcome.size,
+                    part_sha256=outcome.sha256,
+                    report=outcome.report,
+                )
+                self._shop.pauses.over(running.folder)
+            case Changed():
+                self._shop.ledger.skip(
+                    job, "the file changed while it was read; it is queued anew once it is finished", superseded=True
+                )
+                self._shop.forget(job.source)
+                log.info("%s: changed while it was read; the result is dropped", name)
+            case Skipped():
+                self._shop.ledger.skip(job, outcome.reason)
+                log.info("%s: skipped: %s", name, outcome.reason)
+            case Stopped():
+                self._shop.ledger.requeue(job, outcome="stopped")
+                log.info("%s: stopped; it goes on after the next start", name)
+            case Failed():
+                self._conclude_failure(job, running.folder, outcome, stopping=stopping)
+
+    def _conclude_failure(self, job: Job, folder: Folder, failure: Failed, *, stopping: bool = False) -> None:
+        name = printable(job.source)
+        if failure.source_is_gone(job):
+            self._shop.ledger.skip(job, "the file was removed before it was enlarged", superseded=True)
+            self._shop.forget(job.source)
+            log.info("%s: removed before it was enlarged", name)
+        elif stopping and not failure.is_final:
+            self._shop.ledger.requeue(job, outcome="stopped")  # most likely the stop was its cause
+        elif failure.is_fault(job):
+            self._shop.ledger.requeue(job, outcome="paused", reason=failure.reason, remedy=failure.remedy)
+            self.remove_leftovers()  # before free space is measured: its growth ends the pause
+            self._shop.pause(folder, failure.as_fault(folder))
+        elif (
+            failure.may_become_whole
+            and (wait_s := self._shop.config.retry.look_after_s(self._shop.ledger.looks(job))) is not None
+        ):
+            self._shop.ledger.incomplete(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
+            self._shop.pauses.delay(job.id, wait_s)
+            log.warning("%s: incomplete: %s; looked at again in %g s", name, failure.reason, wait_s)
+        elif failure.is_final or job.failures + 1 >= self._shop.config.retry.attempts:
+            self._shop.ledger.fail(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
+            log.error("%s: failed: %s; %s", name, failure.reason, failure.remedy)
+        else:
+            self._shop.ledger.requeue(job, outcome="failed", reason=failure.reason, remedy=failure.remedy)
+            wait_s = self._shop.config.retry.wait_s * 4**job.failures
+            self._shop.pauses.delay(job.id, wait_s)
+            log.warning("%s: attempt %d failed: %s; again in %g s", name, job.failures + 1, failure.reason, wait_s)
+
+    def remove_leftovers(self) -> None:
+        """Remove the parts of jobs that are not at work."""
+        for job in self._shop.ledger.leftover_parts():
+            assert job.part is not None
+            folder = self._shop.folders.get(job.folder)
+            if folder is not None and self._shop.pauses.is_paused(folder):
+                continue
+            try:
+                remove(job.part)
+            except (EnvironmentFault, OutputError) as error:
+                if folder is not None:
+                    self._shop.pause(folder, error)
+                continue
+            self._shop.ledger.forget_part(job)
+
+    def finish_deliveries(self) -> None:
+        """Bring what is enlarged under its name, and see to the originals of what is delivered."""
+        for job in [*self._shop.ledger.jobs("verifying"), *self._shop.ledger.originals_pending()]:
+            folder = self._shop.folders.get(job.folder)
+            if folder is None or self._shop.pauses.is_paused(folder):
+                continue
+            try:
+                if job.state == "verifying":
+                    deliver(job, folder, self._shop.ledger, write_report=self._write_report)
+                    remove(self._shop.work_dir(job))
+                else:
+                    finish_original(job, folder, self._shop.ledger)
+            except (EnvironmentFault, OutputError) as error:
+                if error.path == self._shop.ledger.path:
+                    raise
+                self._shop.pause(folder, error)
+            except ProcessingError as error:
+                self._conclude_failure(job, folder, Failed.from_error(error))
+
+    def _write_report(self, job: Job, output: Path) -> None:
+        path = report_path(self._shop.config, output, job.id)
+        if path is not None and job.report is not None:
+            write_report(delivered(json.loads(job.report), output, job=job.id), path)

@@ -1,0 +1,102 @@
+"""What the ledger knows: queries alone, nothing here writes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+from daemon.job import Identity, Job
+from daemon.store import Store
+from engine.naming import may_become
+
+
+class Queries:
+    """The reading half of `daemon.ledger.Ledger`. Raises `EnvironmentFault` when the disk refuses."""
+
+    _store: Store
+
+    def known(self, source: Path, identity: Identity) -> bool:
+        """Whether this very file was queued before, whatever became of it."""
+        return bool(
+            self._store.rows(
+                "SELECT 1 FROM jobs WHERE superseded = 0 AND source = ? AND inode = ? AND size = ? AND mtime_ns = ?",
+                (os.fsencode(source), identity.inode, identity.size, identity.mtime_ns),
+            )
+        )
+
+    def job(self, number: int) -> Job | None:
+        """The job of that number."""
+        return next(iter(self._jobs("WHERE id = ?", (number,))), None)
+
+    def jobs(self, *states: str, limit: int = -1, newest_first: bool = False) -> list[Job]:
+        """Jobs in any of `states`, in the order of the queue or the latest change first."""
+        order = "changed DESC, id DESC" if newest_first else "position"
+        marks = ", ".join("?" * len(states))
+        return self._jobs(f"WHERE state IN ({marks}) ORDER BY {order} LIMIT ?", (*states, limit))
+
+    def counts(self) -> dict[str, int]:
+        """Jobs by state."""
+        return dict(self._store.rows("SELECT state, count(*) FROM jobs GROUP BY state", ()))
+
+    def next_queued(self, *, folders: Collection[Path], not_jobs: Collection[int] = ()) -> Job | None:
+        """The first job of the queue that lies in one of `folders` and is none of `not_jobs`."""
+        marks = ", ".join("?" * len(folders))
+        numbers = ", ".join("?" * len(not_jobs))
+        rows = self._jobs(
+            f"WHERE state = 'queued' AND folder IN ({marks}) AND id NOT IN ({numbers}) ORDER BY position LIMIT 1",
+            (*map(os.fsencode, folders), *not_jobs),
+        )
+        return next(iter(rows), None)
+
+    def queued_by_folder(self) -> dict[Path, int]:
+        """How many files of each folder are queued."""
+        rows = self._store.rows("SELECT folder, count(*) FROM jobs WHERE state = 'queued' GROUP BY folder")
+        return {Path(os.fsdecode(folder)): count for folder, count in rows}
+
+    def delivered_twin(self, job: Job, *, sha256: str, fingerprint: str, wanted: Path) -> Job | None:
+        """An earlier delivery of the same content with the same settings under the same name."""
+        rows = self._jobs(
+            "WHERE sha256 = ? AND fingerprint = ? AND state = 'delivered' AND id <> ? ORDER BY id DESC",
+            (sha256, fingerprint, job.id),
+        )
+        return next(
+            (
+                twin
+                for twin in rows
+                if twin.wanted and twin.wanted.parent == wanted.parent and may_become(wanted.name, twin.wanted.name)
+            ),
+            None,
+        )
+
+    def same_content(self, job: Job, *, sha256: str, fingerprint: str) -> list[Job]:
+        """Deliveries of the same content with the same settings, under whatever name, the latest first."""
+        return self._jobs(
+            "WHERE sha256 = ? AND fingerprint = ? AND state = 'delivered' AND part_sha256 IS NOT NULL "
+            "AND kind = 'file' AND id <> ? ORDER BY id DESC LIMIT 10",
+            (sha256, fingerprint, job.id),
+        )
+
+    def originals_pending(self) -> list[Job]:
+        """Delivered jobs whose source is still to be moved or deleted."""
+        return self._jobs("WHERE original = 'pending'", ())
+
+    def leftover_parts(self) -> list[Job]:
+        """Jobs that are not at work and still name a part file, which is to be removed."""
+        return self._jobs("WHERE part IS NOT NULL AND state NOT IN ('running', 'verifying')", ())
+
+    def ended_before(self, moment: float, *, limit: int = 10_000) -> list[Job]:
+        """Jobs that ended before `moment` (seconds since 1970), oldest first."""
+        return self._jobs(
+            "WHERE state IN ('delivered', 'failed', 'skipped') AND changed < ? AND original IS NOT 'pending' "
+            "ORDER BY changed LIMIT ?",
+            (moment, limit),
+        )
+
+    def place_seen(self, path: Path) -> bool:
+        """Whether this folder was ever there."""
+        return bool(self._store.rows("SELECT 1 FROM places WHERE path = ?", (os.fsencode(path),)))
+
+    def _jobs(self, where: str, values: tuple[object, ...]) -> list[Job]:
+        statement = f"SELECT {Job.COLUMNS} FROM jobs {where}"  # noqa: S608  (values go apart)
+        return [Job.from_row(row) for row in self._store.rows(statement, values)]
