@@ -12,13 +12,14 @@ from array import array
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
 from engine.channel import Channel, ChannelClosed
 from engine.errors import InputError
 from engine.ffmpeg import command, source_input
+from engine.frame_facts import EXACT, HASHED, FactsReader, FrameFacts, damaged
 from engine.planes import Planes
 from engine.probe import EpisodeInfo
 from engine.process import Child
@@ -27,8 +28,8 @@ from engine.source import Source
 
 QUEUE_BYTES = 256 << 20
 """Decoded frames that may wait for the network."""
-
-_REMEDY = "copy or download it again; if it plays to its end, remux it with mkvmerge"
+_FACTS = 4096
+"""Facts that may wait for their frames: more than ffmpeg can be ahead."""
 
 
 def queue_frames(frame_bytes: int, *, queue_bytes: int = QUEUE_BYTES) -> int:
@@ -53,11 +54,16 @@ class Decoder:
         deinterlaced_as: str | None = None,
         accept_damage: bool = False,
         queue_bytes: int = QUEUE_BYTES,
+        start_s: Fraction | None = None,
+        hashed: bool = False,
     ) -> None:
         """`excused`: complaints of ffmpeg that are no damage, and how often each may be heard.
 
         `deinterlaced_as`: bwdif's name of the field order (`tff`, `bff`) where frames are to be deinterlaced, each by
         itself. `accept_damage`: what ffmpeg complains of goes to `damage` instead of being raised.
+
+        `hashed`: `with_facts` tells each frame apart. `start_s`: begin at the key frame before that time. How exact
+        that is, is up to the file: compare the facts; what ffmpeg complains of means nothing then.
         """
         self.damage: list[str] = []
         self._accept_damage = accept_damage
@@ -67,12 +73,21 @@ class Decoder:
         self._info = info
         self._frame_bytes = info.format.frame_bytes(info.size)
         self._channel: Channel[Planes] = Channel(queue_frames(self._frame_bytes, queue_bytes=queue_bytes))
+        self._facts: Channel[FrameFacts] | None = Channel(_FACTS) if hashed else None
         self._timestamps_error: InputError | None = None
         reading, writing = os.pipe()
         self._timestamps_pipe = os.fdopen(reading, encoding="ascii", errors="replace")
         try:
             self._child = Child(
-                _decode_command(source, info, limits=limits, timestamps_fd=writing, deinterlaced_as=deinterlaced_as),
+                _decode_command(
+                    source,
+                    info,
+                    limits=limits,
+                    facts_fd=writing,
+                    hashed=hashed,
+                    deinterlaced_as=deinterlaced_as,
+                    start_s=start_s,
+                ),
                 silence_s=limits.silence_s,
                 subject=source.path,
                 pass_fds=(source.fd, writing),
@@ -91,6 +106,11 @@ class Decoder:
 
     def __iter__(self) -> Iterator[Planes]:
         return iter(self._channel)
+
+    def with_facts(self) -> Iterator[tuple[Planes, FrameFacts]]:
+        """Each frame with what tells it apart; the decoder was made `hashed`."""
+        assert self._facts is not None
+        return zip(self, self._facts, strict=False)
 
     def _read_frames(self) -> None:
         try:
@@ -111,25 +131,20 @@ class Decoder:
             self._channel.fail(error)
 
     def _read_timestamps(self) -> None:
-        """Read framecrc: `stream, dts, pts, duration, size, checksum` for each frame, after `#` lines."""
+        reader = FactsReader(self._source, self._info)
         try:
             for line in self._timestamps_pipe:
-                if line.startswith("#tb 0:") and Fraction(line[6:].strip()) != self._info.time_base:
-                    raise self._damaged(f"decodes in another time base than {self._info.time_base}")
-                if line.startswith("#"):
-                    continue
-                fields = line.split(",")
-                pts, size = int(fields[2]), int(fields[4])
-                if size != self._frame_bytes:
-                    raise self._damaged(f"frame {len(self.timestamps)} has another size or pixel format")
-                if self.timestamps and pts <= self.timestamps[-1]:
-                    raise self._damaged(f"the timestamp of frame {len(self.timestamps)} does not increase")
-                self.timestamps.append(pts)
+                if (facts := reader.read(line)) is not None:
+                    self.timestamps.append(facts.pts)
+                    if self._facts is not None:
+                        self._facts.put(facts)
         except InputError as error:
             self._timestamps_error = error
-        except (ValueError, IndexError) as error:
-            self._timestamps_error = self._damaged(f"a frame without a timestamp ({error})")
+        except ChannelClosed:
+            pass
         finally:
+            if self._facts is not None:
+                self._facts.end()
             for _ in self._timestamps_pipe:  # never let ffmpeg block on a pipe that nobody reads
                 pass
 
@@ -142,18 +157,17 @@ class Decoder:
         if self._child.error_lines and self._accept_damage:
             self.damage.append(f"{self._child.error_lines} complaints of the decoder: {self._child.first_error}")
         elif self._child.error_lines:
-            raise self._damaged(f"is damaged: {self._child.first_error}")
+            raise damaged(self._source, f"is damaged: {self._child.first_error}")
         if partial:
-            raise self._damaged("its last frame is incomplete")
+            raise damaged(self._source, "its last frame is incomplete")
         if self.frames != len(self.timestamps):
-            raise self._damaged(f"{self.frames} frames were decoded, but {len(self.timestamps)} timestamps")
-
-    def _damaged(self, reason: str) -> InputError:
-        return InputError(reason, remedy=_REMEDY, path=self._source.path)
+            raise damaged(self._source, f"{self.frames} frames were decoded, but {len(self.timestamps)} timestamps")
 
     def close(self) -> None:
         """Stop, whether at the end or not; no thread and no child is left."""
         self._channel.close()
+        if self._facts is not None:
+            self._facts.close()
         self._child.kill()
         self._frames_reader.join()
         self._timestamps_reader.join()
@@ -169,15 +183,34 @@ class Decoder:
         self.close()
 
 
-def _decode_command(
-    source: Source, info: EpisodeInfo, *, limits: Limits, timestamps_fd: int, deinterlaced_as: str | None
-) -> list[str]:
-    stream = source_input(source, limits, copyts=None, noautorotate=None)[str(info.video_index)]
-    exact = {"fps_mode": "passthrough", "enc_time_base": "-1", "autoscale": "0"}
-    wanted = (
+def exact_output(
+    source: Source, info: EpisodeInfo, *, limits: Limits, deinterlaced_as: str | None, start_s: Fraction | None = None
+) -> tuple[Any, dict[str, str]]:
+    """The video as an input of ffmpeg-python, and the options of an output that is to hold just its frames."""
+    where: dict[str, str | None] = {}
+    if start_s is not None:
+        # by the container's own times, and everything from the key frame on: the PTS tell which frame is which
+        where = {"noaccurate_seek": None, "seek_timestamp": "1", "ss": f"{float(start_s):.6f}"}
+    stream = source_input(source, limits, copyts=None, noautorotate=None, **where)[str(info.video_index)]
+    fields = (
         {"vf": f"bwdif=send_frame:{deinterlaced_as}:all", "pix_fmt": info.format.pix_fmt} if deinterlaced_as else {}
     )
+    return stream, {**EXACT, **fields}
+
+
+def _decode_command(
+    source: Source,
+    info: EpisodeInfo,
+    *,
+    limits: Limits,
+    facts_fd: int,
+    hashed: bool,
+    deinterlaced_as: str | None,
+    start_s: Fraction | None,
+) -> list[str]:
+    stream, exact = exact_output(source, info, limits=limits, deinterlaced_as=deinterlaced_as, start_s=start_s)
+    facts = {**exact, **HASHED} if hashed else {**EXACT, "f": "framecrc"}
     return command(
-        stream.output("pipe:1", f="rawvideo", **exact, **wanted),
-        stream.output(f"pipe:{timestamps_fd}", f="framecrc", **exact),
+        stream.output("pipe:1", f="rawvideo", **exact),
+        stream.output(f"pipe:{facts_fd}", **facts),
     )
