@@ -6,9 +6,12 @@ PYTHON ?= python3
 BACKEND ?= cpu
 BIN := .venv/bin
 PACKAGES := ffmpeg mkvtoolnix python3-venv
+# What the tests provoke faults with; the demo does without.
+TEST_PACKAGES := strace faketime samba smbclient rsync systemd e2fsprogs
+TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all reliability lint install system clean
+.PHONY: help demo test test-all reliability lint install system test-system clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
@@ -21,14 +24,14 @@ help:
 demo: install
 	@$(BIN)/python -m tests.demo
 
-test: lint
+test: test-system lint
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
-test-all: lint
+test-all: test-system lint
 	$(BIN)/pytest -m "slow or not slow" $(PYTEST_FLAGS)
 
 # What the fault tests saw, as a page. Long: an hour on 2 cores.
-reliability: install
+reliability: test-system install
 	KAKUDAI_FAULTS=.work/faults $(BIN)/pytest -m "slow or not slow" tests/faults $(PYTEST_FLAGS)
 	$(BIN)/python -m tests.faults.table .work/faults docs/reliability.md
 
@@ -46,16 +49,26 @@ install: .venv/installed-$(BACKEND)
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(BACKEND),dev]'
 	touch $@
 
-# Installs the Debian packages when it may; else says the one line to type.
+# Installs the Debian packages $(1) when it may; else says the one line to type.
+define install_packages
+if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo"; else as=none; fi; \
+	if [ "$$as" = none ] || ! command -v apt-get >/dev/null; then \
+	  echo "Missing programs. Type: sudo apt-get update && sudo apt-get install -y $(1)" >&2; exit 1; \
+	fi; \
+	echo "installing $(1)"; \
+	$$as apt-get update -qq && \
+	DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq -o DPkg::Lock::Timeout=300 --no-install-recommends $(1) >/dev/null
+endef
+
 system:
 	@if command -v ffmpeg >/dev/null && command -v ffprobe >/dev/null && command -v mkvmerge >/dev/null && $(PYTHON) -c 'import ensurepip' 2>/dev/null; then exit 0; fi; \
-	if [ "$$(id -u)" = 0 ]; then as=; elif sudo -n true 2>/dev/null; then as="sudo"; else as=none; fi; \
-	if [ "$$as" = none ] || ! command -v apt-get >/dev/null; then \
-	  echo "Missing programs. Type: sudo apt-get update && sudo apt-get install -y $(PACKAGES)" >&2; exit 1; \
-	fi; \
-	echo "installing $(PACKAGES)"; \
-	$$as apt-get update -qq && \
-	DEBIAN_FRONTEND=noninteractive $$as apt-get install -y -qq --no-install-recommends $(PACKAGES) >/dev/null
+	$(call install_packages,$(PACKAGES))
+
+test-system: system
+	@export PATH="$$PATH:/usr/sbin:/sbin"; \
+	for program in $(TEST_PROGRAMS); do command -v "$$program" >/dev/null || missing=yes; done; \
+	if [ -z "$$missing" ]; then exit 0; fi; \
+	( $(call install_packages,$(TEST_PACKAGES)) ) || echo "tests that need them are skipped" >&2
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -20,6 +20,7 @@ from tests.faults.scene import assert_each_once
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_picture
 
 _UNIT = Path(__file__).parents[2] / "systemd" / "kakudai.service"
+_FAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
 
 
 def test_the_manager_is_told_and_a_stall_is_noticed(tmp_path: Path, seen: Seen) -> None:
@@ -86,7 +87,31 @@ def test_a_clock_a_day_off_is_harmless(tmp_path: Path, seen: Seen, offset: str) 
         write_picture(service.inbox / "next.png", seed=2)
         service.start().wait_for(delivered=2)
         service.stop()
-    seen(f"clock {offset}: harmless")
+    seen(f"started with a clock {offset}: harmless")
+
+
+@pytest.mark.skipif(not _FAKETIME, reason="faketime is not installed")
+@pytest.mark.parametrize("offset", ["-1d", "+1d"])
+def test_a_clock_that_jumps_a_day_is_harmless(tmp_path: Path, seen: Seen, offset: str) -> None:
+    clock = tmp_path / "clock"
+    clock.write_text("+0")
+    fake = {"LD_PRELOAD": str(_FAKETIME[0]), "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1"}
+    # as with a real jump: neither the monotonic clock nor the times of files move
+    fake |= {"FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
+    with ServiceRunner(tmp_path).start(**fake) as service:
+        write_picture(service.inbox / "before.png", seed=1)
+        service.wait_for(delivered=1)
+        (service.inbox / "bad.png").write_text("no picture")
+        service.wait_for(failed=1)
+        clock.write_text(offset)
+        write_picture(service.inbox / "after.png", seed=2)
+        jobs = service.wait_for(delivered=2)["delivered"]
+        (after,) = [job for job in jobs if job["source"].endswith("after.png")]
+        assert abs(after["changed"] - time.time()) > 80_000  # it did see the other time
+        assert_each_once(service, ["after [64p].png", "before [64p].png"])
+        assert service.count("failed") == 1
+        assert service.stop() == 0
+    seen(f"clock jumps {offset} while it runs: one job each, nothing made again")
 
 
 def test_files_from_the_future_and_the_past_are_found(tmp_path: Path, seen: Seen) -> None:
