@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from daemon.config_model import Config
+from daemon.order_commands import ORDERS
 from engine import __version__
 from engine.errors import KakudaiError, UsageError
 
@@ -23,6 +24,8 @@ examples:
   kakudai run --config config.yaml          watch the folders in config.yaml and enlarge what is dropped there
   kakudai status                            what is done now, what waits, what failed and why
   kakudai retry 12 13                       try failed jobs again
+  kakudai pause --reason "gaming"           let all work wait, until: kakudai resume
+  kakudai priority 14 front                 job 14 is next; kakudai cancel 15 ends job 15
   kakudai upscale cel.png -o big.png        enlarge one picture, without the service
   kakudai upscale episode.mkv -o out/ --target 1080p
   kakudai plan episode.mkv --target 1080p   time, disk and refusals, before anything is spent
@@ -91,9 +94,10 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
     _add(commands, "run", _run, "watch folders and enlarge what is dropped there", config=True)
     status = _add(commands, "status", _status, "what is done now, what waits, what failed and why", config=True)
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
-    retry = _add(commands, "retry", _retry, "try failed or skipped jobs again", config=True)
-    retry.add_argument("jobs", metavar="ID", type=int, nargs="*", help="numbers of jobs, as status shows them")
-    retry.add_argument("--all", action="store_true", help="every failed job")
+    for name, order in ORDERS.items():
+        parser_of_order = _add(commands, name, _order, order.help, config=True)
+        parser_of_order.set_defaults(order=name)
+        order.add_arguments(parser_of_order)
     config = commands.add_parser("config", help="look at the configuration", description="Look at the configuration.")
     actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
     _add(actions, "show", _config_show, "print what is understood, defaults included", config=True)
@@ -161,21 +165,10 @@ def _status(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _retry(arguments: argparse.Namespace) -> int:
-    from daemon.asking import retry_jobs
+def _order(arguments: argparse.Namespace) -> int:
+    from daemon.order_commands import give
 
-    if bool(arguments.jobs) == arguments.all:
-        raise UsageError(
-            "which jobs?", remedy="give their numbers (kakudai status shows them), or --all for every failed one"
-        )
-    queued, refused = retry_jobs(_load(arguments, tell=False), None if arguments.all else arguments.jobs)
-    for number in queued:
-        print(f"job {number}: queued again")
-    for refused_number, why in refused.items():
-        print(f"job {refused_number}: not queued: {why}", file=sys.stderr)
-    if not queued and not refused:
-        print("no job has failed")
-    return UsageError.exit_code if refused else 0
+    return give(arguments.order, arguments, _load(arguments, tell=False))
 
 
 def _config_show(arguments: argparse.Namespace) -> int:

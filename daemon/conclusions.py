@@ -59,19 +59,19 @@ class Conclusions:
                 self._shop.ledger.skip(job, outcome.reason)
                 log.info("%s: skipped: %s", name, outcome.reason)
             case Stopped():
-                self._shop.ledger.requeue(job, outcome="stopped")
-                log.info("%s: stopped; it goes on after the next start", name)
+                self._shop.ledger.requeue(job, outcome="stopped" if stopping else "paused")
+                log.info("%s: stopped; it goes on after the next start" if stopping else "%s: waits", name)
             case Failed():
-                self._conclude_failure(job, running.folder, outcome, stopping=stopping)
+                self._conclude_failure(job, running.folder, outcome, asked_to_end=running.asked_to_end is not None)
 
-    def _conclude_failure(self, job: Job, folder: Folder, failure: Failed, *, stopping: bool = False) -> None:
+    def _conclude_failure(self, job: Job, folder: Folder, failure: Failed, *, asked_to_end: bool = False) -> None:
         name = printable(job.source)
         if failure.source_is_gone(job):
             self._shop.ledger.skip(job, "the file was removed before it was enlarged", superseded=True)
             self._shop.forget(job.source)
             log.info("%s: removed before it was enlarged", name)
-        elif stopping and not failure.is_final:
-            self._shop.ledger.requeue(job, outcome="stopped")  # most likely the stop was its cause
+        elif asked_to_end and not failure.is_final:
+            self._shop.ledger.requeue(job, outcome="stopped")  # most likely that was its cause
         elif failure.is_fault(job):
             self._shop.ledger.requeue(job, outcome="paused", reason=failure.reason, remedy=failure.remedy)
             self.remove_leftovers()  # before free space is measured: its growth ends the pause
@@ -91,6 +91,13 @@ class Conclusions:
             wait_s = self._shop.config.retry.wait_s * 4**job.failures
             self._shop.pauses.delay(job.id, wait_s)
             log.warning("%s: attempt %d failed: %s; again in %g s", name, job.failures + 1, failure.reason, wait_s)
+
+    def remove_work_files(self, job: Job) -> None:
+        """Of a job that is over; what cannot be removed now goes with the daily cleaning."""
+        try:
+            remove(self._shop.work_dir(job))
+        except (EnvironmentFault, OutputError) as error:
+            log.warning("%s; %s", error, error.remedy)
 
     def remove_leftovers(self) -> None:
         """Remove the parts of jobs that are not at work."""

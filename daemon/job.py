@@ -89,11 +89,15 @@ class Job:
     report: str | None
     created: float
     changed: float
+    priority: int = 0
+    """Of the queued, the highest comes first."""
+    position: int = 0
+    """In the queue, among those of one priority: the smallest comes first."""
 
     COLUMNS: ClassVar[str] = (
         "id, folder, source, kind, inode, device, size, mtime_ns, superseded, state, failures, interruptions, "
         "profile, wanted, part, part_inode, part_size, part_sha256, output, original, error, reason, remedy, "
-        "report, created, changed"
+        "report, created, changed, priority, position"
     )
 
     @classmethod

@@ -216,6 +216,7 @@ def _agree(
         output_name=planned.output_name,
         output_is_folder=planned.output_is_folder,
         frames=planned.frames,
+        segment_frames=planned.segment_frames,
         source_size=str(planned.source_size),
         output_size=str(planned.output_size),
         work_bytes=space.work_bytes,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.job import Delivery, Job
@@ -20,6 +21,16 @@ from daemon.store import Store
 
 LARGEST_INTERRUPTIONS = 10
 """Deaths of the service in a row, without progress, after which a job counts as their cause."""
+CANCELLED = "cancelled"
+"""Why a job is skipped that somebody cancelled."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What was asked was done to these jobs, and why not to others."""
+
+    jobs: list[int]
+    refused: dict[int, str]
 
 
 class Ledger(Transitions):
@@ -101,34 +112,90 @@ class Ledger(Transitions):
 
     # --- what people ask for ---
 
-    def retry(self, numbers: Collection[int] | None) -> tuple[list[int], dict[int, str]]:
-        """Queue ended jobs again with fresh attempts: those given, or (None) every failed one.
+    def pause(self, reason: str) -> None:
+        """Claim nothing, across restarts too, until `resume`."""
+        with self._store.transaction() as write:
+            write(
+                "INSERT INTO pause (id, reason, since) VALUES (1, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET reason = excluded.reason",
+                (reason, self._now()),
+            )
 
-        Returns the numbers queued, and why others were not.
-        """
-        wanted = [job.id for job in self.jobs("failed", "incomplete")] if numbers is None else list(numbers)
-        queued: list[int] = []
-        refused: dict[int, str] = {}
+    def resume(self) -> None:
+        """Take back `pause`; nothing when it was not asked for."""
+        with self._store.transaction() as write:
+            write("DELETE FROM pause", ())
+
+    def cancel(self, numbers: Collection[int]) -> Judged:
+        """End jobs that are not delivered yet: they are skipped, until `retry`. A process at work is the caller's."""
+
+        def end(job: Job) -> str | None:
+            if job.state not in ("queued", "incomplete", "running"):
+                return f"it is {job.state}"
+            self._move(job, job.state, "skipped", error=None, reason=CANCELLED, remedy=None)
+            self._end_attempt(job, "skipped", CANCELLED)
+            self._forget_segments(job)
+            return None
+
+        return self._judge(numbers, end)
+
+    def prioritise(self, numbers: Collection[int], priority: int) -> Judged:
+        """Queued jobs with a higher priority come first; the others keep theirs, 0 at first."""
+
+        def move(job: Job) -> str | None:
+            if job.state not in ("queued", "running", "incomplete", "failed"):
+                return f"it is {job.state}"
+            self._move(job, job.state, job.state, priority=priority)
+            return None
+
+        return self._judge(numbers, move)
+
+    def move_to_front(self, numbers: Collection[int]) -> Judged:
+        """Before all others that are queued, in the order given."""
+        highest, first = self._store.rows(
+            "SELECT coalesce(max(priority), 0), coalesce(min(position), 0) FROM jobs WHERE state = 'queued'"
+        )[0]
+        places = {number: first - len(numbers) + place for place, number in enumerate(numbers)}
+
+        def move(job: Job) -> str | None:
+            if job.state != "queued":
+                return f"it is {job.state}"
+            self._move(job, "queued", "queued", priority=highest, position=places[job.id])
+            return None
+
+        return self._judge(numbers, move)
+
+    def retry(self, numbers: Collection[int] | None) -> Judged:
+        """Queue ended jobs again with fresh attempts: those given, or (None) every failed one."""
+
+        def queue(job: Job) -> str | None:
+            if job.state not in ("failed", "incomplete", "skipped"):
+                return f"it is {job.state}"
+            if job.superseded:
+                return "the file has changed since, and was queued anew"
+            self._move(
+                job,
+                job.state,
+                "queued",
+                failures=0,
+                interruptions=0,
+                error=None,
+                reason=None,
+                remedy=None,
+                position=self._next_position(),
+            )
+            return None
+
+        return self._judge([job.id for job in self.jobs("failed", "incomplete")] if numbers is None else numbers, queue)
+
+    def _judge(self, numbers: Iterable[int], act: Callable[[Job], str | None]) -> Judged:
+        """Do it to each job in one transaction; `act` returns why it cannot be done."""
+        judged = Judged([], {})
         with self._store.transaction():
-            for number in wanted:
+            for number in dict.fromkeys(numbers):
                 job = self.job(number)
-                if job is None:
-                    refused[number] = "there is no such job"
-                elif job.state not in ("failed", "incomplete", "skipped"):
-                    refused[number] = f"it is {job.state}"
-                elif job.superseded:
-                    refused[number] = "the file has changed since, and was queued anew"
+                if (why := act(job) if job else "there is no such job") is None:
+                    judged.jobs.append(number)
                 else:
-                    self._move(
-                        job,
-                        job.state,
-                        "queued",
-                        failures=0,
-                        interruptions=0,
-                        error=None,
-                        reason=None,
-                        remedy=None,
-                        position=self._next_position(),
-                    )
-                    queued.append(number)
-        return queued, refused
+                    judged.refused[number] = why
+        return judged

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.job import Identity, Job
 from daemon.store import Store
 from engine.naming import may_become
+
+
+@dataclass(frozen=True)
+class Paused:
+    """Since when, in seconds since 1970, all work is paused, and why."""
+
+    reason: str
+    since: float
 
 
 class Queries:
@@ -31,7 +41,7 @@ class Queries:
 
     def jobs(self, *states: str, limit: int = -1, newest_first: bool = False) -> list[Job]:
         """Jobs in any of `states`, in the order of the queue or the latest change first."""
-        order = "changed DESC, id DESC" if newest_first else "position"
+        order = "changed DESC, id DESC" if newest_first else "priority DESC, position"
         marks = ", ".join("?" * len(states))
         return self._jobs(f"WHERE state IN ({marks}) ORDER BY {order} LIMIT ?", (*states, limit))
 
@@ -39,15 +49,39 @@ class Queries:
         """Jobs by state."""
         return dict(self._store.rows("SELECT state, count(*) FROM jobs GROUP BY state", ()))
 
-    def next_queued(self, *, folders: Collection[Path], not_jobs: Collection[int] = ()) -> Job | None:
-        """The first job of the queue that lies in one of `folders` and is none of `not_jobs`."""
-        marks = ", ".join("?" * len(folders))
-        numbers = ", ".join("?" * len(not_jobs))
-        rows = self._jobs(
-            f"WHERE state = 'queued' AND folder IN ({marks}) AND id NOT IN ({numbers}) ORDER BY position LIMIT 1",
-            (*map(os.fsencode, folders), *not_jobs),
+    def next_queued(
+        self, *, folders: Iterable[Path], not_jobs: Collection[int] = (), not_below: Collection[Path] = ()
+    ) -> Job | None:
+        """The first job of the queue that lies in one of `folders`, is none of `not_jobs`, and neither is nor lies in
+        one of `not_below`.
+        """
+        firsts = [
+            job for folder in folders for job in self._first_queued(folder, not_jobs=not_jobs, not_below=not_below)
+        ]
+        return min(firsts, key=lambda job: (-job.priority, job.position), default=None)
+
+    def _first_queued(self, folder: Path, *, not_jobs: Collection[int], not_below: Collection[Path]) -> list[Job]:
+        held = [os.fsencode(place) for place in not_below if place.is_relative_to(folder)]
+        outside = " AND NOT (source = ? OR (source >= ? AND source < ?))" * len(held)  # what follows "/" is "0"
+        first = "WHERE state = 'queued' AND folder = ? AND id NOT IN (SELECT value FROM json_each(?))"
+        return self._jobs(
+            first + outside + " ORDER BY priority DESC, position LIMIT 1",
+            (
+                os.fsencode(folder),
+                json.dumps(list(not_jobs)),
+                *(bound for place in held for bound in (place, place + b"/", place + b"0")),
+            ),
         )
-        return next(iter(rows), None)
+
+    def paused(self) -> Paused | None:
+        """Whether all work is paused because somebody asked for it."""
+        rows = self._store.rows("SELECT reason, since FROM pause")
+        return Paused(*rows[0]) if rows else None
+
+    @property
+    def version(self) -> int:
+        """Another number after each change."""
+        return self._store.changes
 
     def queued_by_folder(self) -> dict[Path, int]:
         """How many files of each folder are queued."""

@@ -98,7 +98,23 @@ _SECOND = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND)
+_THIRD = (
+    # Of the queued, the highest comes first; within one priority, the order of the queue.
+    "ALTER TABLE jobs ADD COLUMN priority INTEGER NOT NULL DEFAULT 0",
+    "DROP INDEX jobs_by_state",
+    "CREATE INDEX jobs_by_state ON jobs (state, priority DESC, position)",
+    "CREATE INDEX jobs_in_queue ON jobs (folder, priority DESC, position) WHERE state = 'queued'",
+    # While the row is there, all work is paused because somebody asked for it.
+    """
+    CREATE TABLE pause (
+        id     INTEGER PRIMARY KEY CHECK (id = 1),
+        reason TEXT    NOT NULL,
+        since  REAL    NOT NULL
+    )
+    """,
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
 """Statements that lead from version N to N + 1. Never edit one that was released: append."""
 
 

@@ -21,9 +21,9 @@ from engine.segment_records import SegmentRecord
 STALL_S = 3600.0
 """Seconds without progress, though its process lives, after which a job counts as hung."""
 
-_PLAN = ("kind", "sha256", "output_name", "output_is_folder", "frames", "source_size", "output_size") + (
-    "work_bytes",
-    "output_bytes",
+_PLAN = (
+    *("kind", "sha256", "output_name", "output_is_folder", "frames", "segment_frames"),
+    *("source_size", "output_size", "work_bytes", "output_bytes"),
 )
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
@@ -50,6 +50,10 @@ class Running:
         self.process = process
         self.outcome: Outcome | None = None
         self.outlived = False
+        self.draining = False
+        """Whether it is to be ended after its segment."""
+        self.asked_to_end: float | None = None
+        """When, on the clock."""
         self.plans: deque[dict[str, Any]] = deque()
         self.segments: deque[SegmentRecord] = deque()
         self.warnings: deque[str] = deque(maxlen=100)
@@ -66,6 +70,30 @@ class Running:
     def seconds(self) -> float:
         """How long it runs."""
         return self._clock() - self._started
+
+    def ask_to_end(self) -> None:
+        """Ask its process for an orderly end, once."""
+        if self.asked_to_end is None:
+            self.asked_to_end = self._clock()
+            self.process.terminate()
+
+    def seconds_to_safety(self) -> float | None:
+        """How long, at the present pace, until its work cannot be lost any more; None where that cannot be told."""
+        each, progress = self.plan.get("segment_frames"), self._progress
+        if not isinstance(each, int) or progress is None or progress["stage"] != "enlarge" or not self._pace:
+            return None
+        left = each - progress["done"] % each
+        if progress["total"] is not None:
+            left = min(left, progress["total"] - progress["done"])
+        return left / self._pace
+
+    @property
+    def _pace(self) -> float:
+        """Frames (or whatever is counted) a second since the stage began; 0.0 while nothing is known."""
+        began, first = self._stage_began
+        elapsed = self._clock() - began
+        done = self._progress["done"] if self._progress else 0
+        return (done - first) / elapsed if elapsed > 0 else 0.0
 
     def hear(self) -> None:
         """Take in what the process has said."""
@@ -121,7 +149,7 @@ class Running:
             case "failed":
                 self.outcome = Failed.from_event(event)
 
-    def verdict(self, *, stopping: bool) -> Outcome | None:
+    def verdict(self) -> Outcome | None:
         """The outcome that the process itself did not tell: it died, or hangs. None while all is well."""
         now = self._clock()
         silence_s = self.folder.settings.limits.silence_s
@@ -130,7 +158,7 @@ class Running:
             self.hear()  # its last words
             if self.outcome is not None or self.plans or self.segments:
                 return self.outcome
-            return Stopped() if stopping else _death(status)
+            return _death(status) if self.asked_to_end is None else Stopped()
         if now - self._heard > silence_s:
             return Failed(
                 "ProcessingError",
@@ -167,15 +195,13 @@ class Running:
 
     def status(self) -> dict[str, Any]:
         """For people: how far, how fast, how long still."""
-        now = self._clock()
         status: dict[str, Any] = {"seconds": round(self.seconds, 1), "pid": self.process.pid}
+        status["draining"] = self.draining
         for key in ("kind", "source_size", "output_size", "frames"):
             status[key] = self.plan.get(key)
         if self._progress:
-            began, first = self._stage_began
             done, total = self._progress["done"], self._progress["total"]
-            elapsed = now - began
-            rate = (done - first) / elapsed if elapsed > 0 else 0.0
+            rate = self._pace
             status |= {
                 "stage": self._progress["stage"],
                 "done": done,

@@ -10,7 +10,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ from daemon.housekeeping import clean_up
 from daemon.ledger import Ledger
 from daemon.lock import state_lock
 from daemon.notify import is_managed, notify, watchdog_interval_s
+from daemon.orders import Orders
 from daemon.place import make_folder
 from daemon.rebuild import open_ledger
 from daemon.status import headline, snapshot
@@ -92,7 +93,8 @@ class Service:
         self.watcher = self._watch(config)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again)
         self._heard: JobProcess | None = None
-        self.control = ControlServer(config.state_dir / "control.sock", selector, self._answer)
+        orders = Orders(ledger, snapshot=self._snapshot, worker=self.worker)
+        self.control = ControlServer(config.state_dir / "control.sock", selector, orders.answer)
 
     def close(self) -> None:
         """Let go of everything; a running process is killed."""
@@ -230,33 +232,6 @@ class Service:
             settling=self.watcher.settling(),
             fault=self._ledger_fault,
         )
-
-    def _answer(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        try:
-            match request.get("do"):
-                case "status":
-                    return self._snapshot()
-                case "retry":
-                    jobs = request.get("jobs")
-                    numbers = None if jobs is None else [int(number) for number in jobs]
-                    queued, refused = self._ledger.retry(numbers)
-                    for number in queued:
-                        self.worker.pauses.forget_job(number)
-                    return {"queued": queued, "refused": {str(number): why for number, why in refused.items()}}
-                case "rates":
-                    known = self._ledger.rates.all().items()
-                    return {
-                        "rates": [
-                            [*key, found.rate.pixels_per_second, found.rate.bytes_per_pixel, found.jobs]
-                            for key, found in known
-                        ]
-                    }
-                case _:
-                    return {"error": "no such request", "remedy": "status, retry and rates are known"}
-        except KakudaiError as error:
-            return {"error": str(error), "remedy": error.remedy}
-        except (TypeError, ValueError) as error:
-            return {"error": f"not understood: {error}", "remedy": "give job numbers"}
 
 
 def _nothing() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Collection, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from daemon.config_model import Config
+from daemon.halt import halt
 from daemon.job import Job
 from daemon.ledger import Ledger
 from daemon.running import Running
@@ -49,6 +51,7 @@ def snapshot(
         "service": {"runs": service_runs, "pid": os.getpid() if service_runs else None},
         "config": printable(config.path.absolute()),
         "state_dir": printable(config.state_dir),
+        "halt": asdict(halted) if (halted := halt(ledger)) else None,
         "counts": ledger.counts(),
         "settling": settling,
         "running": {**_plain(running.job), **running.status()} if running else None,
@@ -75,6 +78,7 @@ def _plain(job: Job) -> dict[str, Any]:
         "source": printable(job.source),
         "output": printable(job.output) if job.output else None,
         "profile": job.profile,
+        "priority": job.priority,
         "failures": job.failures,
         "error": job.error,
         "reason": reason,
@@ -92,6 +96,8 @@ def headline(state: Mapping[str, Any]) -> str:
     doing = "idle"
     if running:
         doing = f"enlarging {Path(running['source']).name}{_percent(running)}"
+    elif state["halt"]:
+        doing = "paused"
     elif state["waiting"]:
         doing = "waiting"
     told = [f"{counts[name]} {name}" for name in ("queued", "failed") if counts.get(name)]
@@ -107,6 +113,8 @@ def render(state: Mapping[str, Any]) -> str:
         f"Kakudai is running (process {service['pid']})." if service["runs"] else "Kakudai is not running.",
         "Jobs: " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "none yet") + ".",
     ]
+    if halted := state["halt"]:
+        lines += [f"All work is paused: {halted['reason']}", f"         → {halted['remedy']}"]
     if state["settling"]:
         lines.append(f"{state['settling']} more seen, not finished yet.")
     if running := state["running"]:
@@ -116,7 +124,8 @@ def render(state: Mapping[str, Any]) -> str:
     if state["queued"]:
         lines += ["", *_title("Queue", "queued", state)]
         for job in state["queued"]:
-            lines.append(f"  {job['job']:>5}  {job['source']}")
+            priority = f"  (priority {job['priority']})" if job["priority"] else ""
+            lines.append(f"  {job['job']:>5}  {job['source']}{priority}")
             if job["reason"]:
                 again = f"attempt {job['failures']} failed: " if job["failures"] else ""
                 lines.append(f"         {again}{job['reason']}")
@@ -173,4 +182,6 @@ def _progress(running: Mapping[str, Any]) -> str:
     if running.get("source_size"):
         parts.append(f"{running['source_size']} → {running['output_size']}")
     parts.append(f"for {duration(running['seconds'])}")
+    if running.get("draining"):
+        parts.append("to the end of its segment")
     return ", ".join(parts)

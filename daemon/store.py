@@ -57,6 +57,11 @@ class Store:
         with self._faults():
             return self._connection.execute(statement, values).fetchall()
 
+    @property
+    def changes(self) -> int:
+        """Rows written since the file was opened."""
+        return self._connection.total_changes
+
     def execute(self, statement: str, values: tuple[object, ...]) -> int:
         """Run one statement; returns how many rows it touched."""
         with self._faults():

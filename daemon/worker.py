@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from daemon.agreement import accept_plan
 from daemon.claims import Claims
 from daemon.conclusions import Conclusions
 from daemon.config_model import Config
+from daemon.halt import halt
 from daemon.ledger import Ledger
 from daemon.outcome import Stopped
 from daemon.pauses import Pauses
@@ -24,7 +25,9 @@ from daemon.workshop import Workshop
 
 log = logging.getLogger(__name__)
 
-STOP_GRACE_S = 20.0
+DRAIN_S = 30.0
+"""Seconds that the running job has, when the service is to end, to finish its segment."""
+STOP_GRACE_S = 10.0
 """Seconds that a job's process has for an orderly end."""
 OUTLIVED_S = 600.0
 """Seconds of work after which a job is not what makes the service die: earlier deaths are forgotten."""
@@ -46,7 +49,7 @@ class Worker:
         self._shop = Workshop(config, ledger, clock=clock, forget=forget)
         self._claims = Claims(self._shop)
         self._conclusions = Conclusions(self._shop)
-        self._stop_by: float | None = None
+        self._drain_until: float | None = None
         self._told: deque[str] = deque(maxlen=1000)
         self.running: Running | None = None
 
@@ -62,16 +65,34 @@ class Worker:
     @property
     def stopped(self) -> bool:
         """Whether the end that was asked for is reached: no process runs, or its time is over."""
-        if self._stop_by is None:
-            return False
-        return self.running is None or self._shop.clock() > self._stop_by + _LAST_WORDS_S
+        if self._drain_until is None or self.running is None:
+            return self._stopping
+        return self._shop.clock() > self._drain_until + STOP_GRACE_S + _LAST_WORDS_S
+
+    @property
+    def _stopping(self) -> bool:
+        return self._drain_until is not None
 
     def stop(self) -> None:
-        """Claim nothing more and end the running job in order; it is queued again in its place."""
-        if self._stop_by is None:
-            self._stop_by = self._shop.clock() + STOP_GRACE_S
-            if self.running:
-                self.running.process.terminate()
+        """Claim nothing more and end the running job in order; it is queued again in its place.
+
+        Where the end of its segment is near, it gets there first.
+        """
+        if self._drain_until is None:
+            left_s = self.running.seconds_to_safety() if self.running else None
+            near = left_s is not None and left_s <= DRAIN_S
+            self._drain_until = self._shop.clock() + (DRAIN_S if near else 0.0)
+            if self.running and not near:
+                self.running.ask_to_end()
+            elif self.running:
+                log.info("%s: finishes its segment first", printable(self.running.job.source))
+
+    def drop(self, numbers: Collection[int]) -> None:
+        """End the running job at once if it is one of these: the ledger has cancelled it already."""
+        if self.running and self.running.job.id in numbers:
+            job = self.running.job
+            self.close()
+            self._conclusions.remove_work_files(job)
 
     def close(self) -> None:
         """End the running process at once."""
@@ -81,12 +102,14 @@ class Worker:
 
     def tick(self, *, missing: Mapping[Path, str]) -> None:
         """Go on. `missing` are the watched folders that cannot be listed. Raises `EnvironmentFault` of the ledger."""
+        halted = halt(self._shop.ledger) is not None
         if self.running:
+            self.running.draining = halted or self._stopping
             self._attend(self.running)
         if self.running is None:
             self._conclusions.remove_leftovers()
             self._conclusions.finish_deliveries()
-            if self._stop_by is None:
+            if not halted and not self._stopping:
                 self._claims.look_again_at_incomplete(missing)
                 self.running = self._claims.claim(missing)
 
@@ -97,17 +120,26 @@ class Worker:
             accept_plan(self._shop, running, running.plans[0])
             running.plans.popleft()
         self._record_segments(running)
+        self._end_in_order(running)
         if running.outcome is None:
-            running.outcome = running.verdict(stopping=self._stop_by is not None)
+            running.outcome = running.verdict()
         if not running.outlived and running.seconds > OUTLIVED_S:
             self._shop.ledger.outlived(running.job)
             running.outlived = True
-        if self._stop_by is not None and self._shop.clock() >= self._stop_by and running.outcome is None:
-            running.outcome = Stopped()
         if running.outcome is not None and running.ended():
-            self._conclusions.conclude(running, running.outcome, stopping=self._stop_by is not None)
+            self._conclusions.conclude(running, running.outcome, stopping=self._stopping)
             running.process.close()
             self.running = None
+
+    def _end_in_order(self, running: Running) -> None:
+        """Ask a job to end that is to leave and has nothing to lose, or no time left; insist when it does not."""
+        now = self._shop.clock()
+        nothing_to_lose = running.draining and running.wanted is None
+        if nothing_to_lose or (self._drain_until is not None and now >= self._drain_until):
+            running.ask_to_end()
+        asked = running.asked_to_end
+        if running.outcome is None and asked is not None and now >= asked + STOP_GRACE_S:
+            running.outcome = Stopped()
 
     def _pass_on_warnings(self, running: Running) -> None:
         """Into the service's log; what every job says (no GPU, …) only once."""
@@ -118,7 +150,11 @@ class Worker:
                 log.warning("%s: %s", printable(running.job.source), printable(warning))
 
     def _record_segments(self, running: Running) -> None:
-        """Commit what is finished; the process waits for the word."""
+        """Commit what is finished; the process waits for the word, which one that is to leave does not get."""
         while running.segments:
             self._shop.ledger.segments.keep(running.job, running.segments[0])
-            running.process.answer(segment=running.segments.popleft().index)
+            index = running.segments.popleft().index
+            if running.draining:
+                running.ask_to_end()
+            else:
+                running.process.answer(segment=index)

@@ -25,6 +25,7 @@ from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo, probe_episode
 from engine.progress import Progress, ProgressEvent
 from engine.segment_records import SegmentRecords
+from engine.segments import segment_length
 from engine.settings import Container, Reuse, Settings, Size, Unfit
 from engine.sizing import output_size
 from engine.source import Source, open_source
@@ -53,6 +54,8 @@ class Plan:
     """What an episode becomes."""
     other_bytes: int = 0
     """Bytes of an episode's other streams, which are carried over: about."""
+    segment_frames: int | None = None
+    """After so many frames of an episode, and again and again, what is done cannot be lost any more."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +184,7 @@ def _plan_episode(source: Source, settings: Settings) -> Plan:
         frames=info.frames,
         container=container,
         other_bytes=0 if container is Container.PNG else other_bytes(info, source.size),
+        segment_frames=segment_length(info.frame_rate),
     )
 
 

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from daemon.job import Found, Identity, Job, signed
-from daemon.ledger import LARGEST_INTERRUPTIONS, Ledger
+from daemon.ledger import CANCELLED, LARGEST_INTERRUPTIONS, Judged, Ledger
+from daemon.ledger_queries import Paused
 from daemon.ledger_schema import MIGRATIONS
 from engine.errors import EnvironmentFault, ProcessingError, ToolError
 
@@ -153,7 +154,7 @@ def test_a_superseded_file_can_be_queued_anew_but_not_retried(ledger: Ledger) ->
     job = _started(ledger)
     ledger.skip(job, "changed", superseded=True)
     assert not ledger.known(INBOX / "a.png", _found().identity)
-    assert ledger.retry([job.id]) == ([], {job.id: "the file has changed since, and was queued anew"})
+    assert ledger.retry([job.id]) == Judged([], {job.id: "the file has changed since, and was queued anew"})
     assert len(ledger.queue([_found()])) == 1
 
 
@@ -161,13 +162,61 @@ def test_retry_takes_what_has_ended_and_says_why_not(ledger: Ledger) -> None:
     ledger.queue([_found("a.png"), _found("b.png")])
     failed = _started(ledger)
     ledger.fail(failed, error="InputError", reason="r", remedy="m")
-    queued, refused = ledger.retry([failed.id, 2, 77])
-    assert queued == [failed.id]
-    assert refused == {2: "it is queued", 77: "there is no such job"}
+    assert ledger.retry([failed.id, 2, 77]) == Judged([failed.id], {2: "it is queued", 77: "there is no such job"})
     again = ledger.job(failed.id)
     assert again is not None
     assert (again.state, again.failures, again.reason) == ("queued", 0, None)
-    assert ledger.retry(None) == ([], {})
+    assert ledger.retry(None) == Judged([], {})
+
+
+def test_a_higher_priority_comes_first_and_the_front_before_all(ledger: Ledger) -> None:
+    ledger.queue([_found(f"{number}.png") for number in range(1, 5)])
+    assert ledger.prioritise([3, 3, 9], 5) == Judged([3], {9: "there is no such job"})
+    assert ledger.prioritise([1], -1).jobs == [1]
+    assert [job.id for job in ledger.jobs("queued")] == [3, 2, 4, 1]
+    assert ledger.move_to_front([4, 1]).jobs == [4, 1]
+    assert [job.id for job in ledger.jobs("queued")] == [4, 1, 3, 2]
+    ledger.requeue(_started(ledger), outcome="failed", reason="r", remedy="m")
+    assert [job.id for job in ledger.jobs("queued")] == [1, 3, 4, 2]  # behind the others of its priority
+    assert _next(ledger).priority == 5
+
+
+def test_what_is_held_is_left_out_and_its_neighbours_are_not(ledger: Ledger) -> None:
+    ledger.queue([_found(name) for name in ("a/1.png", "a/b/2.png", "ab.png", "a0.png", "z.png")])
+    left: list[int] = []
+    while job := ledger.next_queued(folders=[INBOX], not_below=[INBOX / "a"], not_jobs=left):
+        left.append(job.id)
+    assert left == [3, 4, 5]
+    assert ledger.next_queued(folders=[INBOX], not_below=[INBOX]) is None
+    held = ledger.next_queued(folders=[INBOX], not_below=[INBOX / "a" / "b", Path("/other")])
+    assert held is not None
+    assert held.id == 1
+
+
+def test_cancelled_jobs_are_skipped_until_retried(ledger: Ledger) -> None:
+    ledger.queue([_found("a.png"), _found("b.png"), _found("c.png")])
+    running = _started(ledger)
+    assert ledger.cancel([1, 2, 4]) == Judged([1, 2], {4: "there is no such job"})
+    assert {(job.id, job.reason) for job in ledger.jobs("skipped")} == {(1, CANCELLED), (2, CANCELLED)}
+    assert ledger.cancel([1]).refused == {1: "it is skipped"}
+    assert ledger.known(INBOX / "a.png", _found().identity)
+    assert ledger.retry([running.id]).jobs == [running.id]
+    assert [job.id for job in ledger.jobs("queued")] == [3, 1]
+    assert ledger.looks(running) == 0
+
+
+def test_a_pause_outlives_the_service_and_keeps_its_beginning(tmp_path: Path) -> None:
+    moments = iter([10.0, 20.0])
+    ledger = Ledger(tmp_path / "ledger.db", now=lambda: next(moments))
+    ledger.pause("gaming")
+    ledger.pause("sleeping")
+    ledger.close()
+    ledger = Ledger(tmp_path / "ledger.db")
+    assert ledger.paused() == Paused("sleeping", 10.0)
+    ledger.resume()
+    ledger.resume()
+    assert ledger.paused() is None
+    ledger.close()
 
 
 def test_a_better_copy_ends_an_earlier_failure(ledger: Ledger) -> None:

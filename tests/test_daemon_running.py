@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,7 +22,7 @@ SOURCE = Path("/in/a.png")
 
 def _running(process: JobProcess) -> Running:
     identity = Identity(1, 1, 1, 1)
-    empty = dict.fromkeys(
+    empty: dict[str, Any] = dict.fromkeys(
         ("profile", "wanted", "part", "part_inode", "part_size", "part_sha256", "output", "original", "error")
         + ("reason", "remedy", "report")
     )
@@ -91,7 +92,7 @@ def test_a_process_that_talks_nonsense_is_killed_and_its_job_failed(said: bytes)
     running = _running(process)
     running.hear()
     assert process.killed
-    outcome = running.verdict(stopping=False)
+    outcome = running.verdict()
     assert isinstance(outcome, Failed)
     assert not outcome.is_final
     process.close()
@@ -130,7 +131,7 @@ def test_a_process_that_cannot_begin_ends_with_a_failure(tmp_path: Path) -> None
     running = _running(process)
     while running.outcome is None:
         running.hear()
-        running.outcome = running.outcome or running.verdict(stopping=False)
+        running.outcome = running.outcome or running.verdict()
     assert isinstance(running.outcome, Failed)
     assert running.outcome.error == "MissingInputError"
     process.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,16 +66,15 @@ def test_a_segment_is_progress(ledger: Ledger) -> None:
 
 def test_a_ledger_without_segments_gets_the_table_and_keeps_its_jobs(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
-    store = Store(path)
-    store.execute("DROP TABLE segments", ())
-    store.execute("DROP TABLE rates", ())
-    store.execute("PRAGMA user_version = 1", ())
-    store.execute(
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in (*MIGRATIONS[0], "PRAGMA user_version = 1"):
+        connection.execute(statement)
+    connection.execute(
         "INSERT INTO jobs (folder, source, kind, inode, device, size, mtime_ns, state, position, created, changed) "
         "VALUES (?, ?, 'file', 1, 1, 1, 1, 'queued', 1, 0, 0)",
         (b"/in", b"/in/a.mkv"),
     )
-    store.close()
+    connection.close()
     ledger = Ledger(path)
     job = _started(ledger)
     ledger.segments.keep(job, RECORD)
