@@ -204,6 +204,18 @@ def _result(job: _Job, output: Path, report: Report) -> dict[str, object]:
     }
 
 
+def _stages(details: Any) -> str:
+    """How busy each stage was, one a line; nothing for what has no stages (pictures)."""
+    lines = []
+    for stage, share in details.get("stages", {}).items():
+        seconds = details["stage_seconds"][stage]
+        mark = "  ← holds the job back" if stage == details["bottleneck"] else ""
+        lines.append(f"  {stage:<12}{share:>4.0%} busy, {seconds:.1f} s{mark}\n")
+    if details.get("reused_share") is not None:
+        lines.append(f"  {details['reused_share']:.0%} of the pixels were reused\n")
+    return "".join(lines)
+
+
 def _tell(arguments: argparse.Namespace, result: dict[str, object]) -> None:
     if arguments.json:
         sys.stdout.write(json.dumps(result) + "\n")
@@ -213,6 +225,8 @@ def _tell(arguments: argparse.Namespace, result: dict[str, object]) -> None:
         sys.stdout.write(
             f"{result['file']} → {result['output']} ({result['output_size']}{frames}, {duration(seconds)})\n"
         )
+        if arguments.stages:
+            sys.stdout.write(_stages(result["details"]))
     elif result["state"] == "skipped":
         sys.stdout.write(f"{result['file']}: skipped: {result['reason']}\n")
     else:

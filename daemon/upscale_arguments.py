@@ -65,6 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sequence", action="store_true", help="each folder given holds numbered frames: one job")
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.yaml to take the profile from")
     parser.add_argument("--profile", metavar="NAME", help="profile to start from (default: default)")
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="tell how busy decode, planes, network and encode were, and which holds the job back (episodes)",
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each file, no progress bar")
     add_settings(parser)
 

@@ -5,39 +5,35 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.completeness import Damage, check_decoded, check_frames, prove_complete
-from engine.decode import Decoder
+from engine.completeness import Damage, prove_complete
 from engine.encode import Video, output_colors
 from engine.encoders import ENCODERS, check_available, check_size
+from engine.episode_frames import enlarge_frames
 from engine.errors import ProcessingError
 from engine.finished import write_episode
 from engine.frames_out import write_frames
 from engine.interlace import check_interlacing
-from engine.mux import Timing, check_matroska
+from engine.mux import check_matroska
 from engine.mux_mp4 import check_mp4
 from engine.naming import upscale_tag
-from engine.open_gop import opening_complaints
-from engine.packets import PacketScan
-from engine.planes import PlaneFormat, Planes
+from engine.pipeline import EnlargePlanes
+from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo
 from engine.process import tool_version
 from engine.progress import Progress, ProgressEvent
 from engine.report import episode_facts, facts_of
 from engine.segment_records import SegmentRecords
-from engine.segments import PIPELINE_VERSION, Segment, SegmentStore, SegmentWriter, segment_length
-from engine.settings import Container, Damaged, EncoderSettings, Limits, Settings, Size
+from engine.segments import PIPELINE_VERSION, SegmentStore, segment_length
+from engine.settings import Container, Damaged, EncoderSettings, Settings, Size
 from engine.source import Source, open_source
 from engine.verify import verify_episode
-
-EnlargePlanes = Callable[[Planes], Planes]
-"""The planes of a frame in the source's format and size to those in the output's. Called in order, in one thread."""
 
 _LOSSLESS = EncoderSettings("ffv1")
 
@@ -96,7 +92,7 @@ def enlarge_episode(
     reused = len(store.indexes())
 
     with clock("enlarge"):
-        timing, segments = _enlarge_frames(
+        timing, segments, stages = enlarge_frames(
             source,
             info,
             packets,
@@ -184,6 +180,9 @@ def enlarge_episode(
         "differences": differences,
         "ffmpeg": tool_version("ffmpeg"),
         "seconds": clock.seconds,
+        "stages": stages.shares,
+        "stage_seconds": {stage: round(busy, 3) for stage, busy in stages.seconds.items()},
+        "bottleneck": stages.bottleneck,
     }
     return EpisodeReport(frames, details)
 
@@ -210,49 +209,6 @@ def check_deliverable(
         check_mp4(info, source, encoder)
     elif container is Container.MKV:
         check_matroska(info, source)
-
-
-def _enlarge_frames(
-    source: Source,
-    info: EpisodeInfo,
-    packets: PacketScan,
-    *,
-    enlarge: EnlargePlanes,
-    store: SegmentStore,
-    video: Video,
-    encoder: EncoderSettings,
-    fields: str | None,
-    damage: Damage,
-    limits: Limits,
-    progress: Progress,
-) -> tuple[Timing, list[Segment]]:
-    """Decode, enlarge and encode every frame that no finished segment holds; all timestamps and all segments."""
-    with (
-        Decoder(
-            source,
-            info,
-            limits=limits,
-            excused=opening_complaints(source, info, packets, limits),
-            deinterlaced_as=fields,
-            accept_damage=damage.accept,
-        ) as decoder,
-        SegmentWriter(store, video=video, settings=encoder, silence_s=limits.silence_s, subject=source.path) as writer,
-    ):
-        done, expected = 0, len(packets.timestamps)
-        there = store.indexes()
-        for number, planes in enumerate(decoder):
-            index = number // store.frames_each
-            if index not in there:
-                writer.put(index, enlarge(planes))
-            done = number + 1
-            progress(ProgressEvent("enlarge", done, max(done, expected), "frames"))
-        writer.finish()
-    damage.found += decoder.damage
-    check_frames(source, decoder.timestamps)
-    with damage.expected():
-        check_decoded(source, packets, decoder.timestamps)
-    last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
-    return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done)
 
 
 def _segment_key(

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import denoise, resample
-from engine.color import to_levels
 from engine.errors import ProcessingError
 from engine.image import EXTENSIONS, Picture, read, write
+from engine.levels import to_levels
 from engine.models import Model
 from engine.modes import recipe, run_recipe
 from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
