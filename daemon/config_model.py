@@ -13,6 +13,8 @@ from pathlib import Path
 from engine.settings import Device, Limits, Settings
 
 DAY_S = 86_400.0
+POLLING_SETTLE_S = 30.0
+"""Unless told otherwise: how long a file on a network mount has to stand still."""
 _LONGEST_LOOK_S = 3600.0
 
 

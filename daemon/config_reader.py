@@ -51,6 +51,9 @@ def load_yaml(text: str, problems: list[str]) -> object:
     except yaml.YAMLError as error:
         problems.append(f"not YAML: {' '.join(str(error).split())}")
         return None
+    except (ValueError, RecursionError) as error:  # 2026-99-99, a number of 5,000 digits; a thousand brackets
+        problems.append(f"not YAML that can be read: {error}")
+        return None
     finally:
         problems.extend(loader.doubled)
         loader.dispose()
@@ -60,8 +63,10 @@ def load_yaml(text: str, problems: list[str]) -> object:
 class Section:
     """One mapping of the document. `known` are the keys it may hold; any other is a complaint."""
 
-    def __init__(self, value: object, *, path: str, known: tuple[str, ...], problems: list[str]) -> None:
+    def __init__(self, value: object, *, path: str, base: Path, known: tuple[str, ...], problems: list[str]) -> None:
+        """`base`: where relative paths in it start."""
         self.path = path
+        self.base = base
         self._problems = problems
         self._values: Mapping[object, object] = {}
         if isinstance(value, Mapping):
@@ -108,7 +113,12 @@ class Section:
             if entry is None:
                 self._problems.append(f"{path}: is empty")
                 continue
-            yield Section(entry, path=path, known=known, problems=self._problems)
+            yield Section(entry, path=path, base=self.base, known=known, problems=self._problems)
+
+    def section(self, key: str, *, known: tuple[str, ...]) -> Section:
+        """The mapping under `key`, an empty one where it is absent."""
+        path = ".".join(filter(None, (self.path, key)))
+        return Section(self.raw(key), path=path, base=self.base, known=known, problems=self._problems)
 
     def named_sections(self, key: str, *, known: tuple[str, ...]) -> Iterator[tuple[str, Section]]:
         """The mappings of a mapping: `profiles.fast`, `profiles.film`, …"""
@@ -120,7 +130,7 @@ class Section:
             return
         for name, entry in value.items():
             path = ".".join(filter(None, (self.path, key, str(name))))
-            yield str(name), Section(entry, path=path, known=known, problems=self._problems)
+            yield str(name), Section(entry, path=path, base=self.base, known=known, problems=self._problems)
 
 
 def _kind(value: object) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.config import load_config
+from daemon.config_schema import PROFILE
 from engine.errors import UsageError
 from engine.parse_settings import (
     SettingError,
@@ -17,10 +18,10 @@ from engine.parse_settings import (
     parse_model,
     parse_name,
     parse_scale,
-    parse_size,
     parse_stream_number,
     parse_tag,
     parse_target,
+    size_over,
 )
 from engine.settings import (
     Container,
@@ -181,25 +182,15 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     base = _profile(arguments.config, arguments.profile)
     given = {
         name: getattr(arguments, name)
-        for name in (
-            *("mode", "model", "weights", "upsampling", "denoise", "rounding", "reuse"),
-            *("device", "encoder", "container", "image_format", "name", "tag"),
-            *("unfit", "damaged", "deinterlace", "video_stream", "ass_layout"),
-        )
+        for name in ("device", *(key.name for key in PROFILE if key.name not in ("scale", "target")))
         if getattr(arguments, name) is not None
     }
     settings = dataclasses.replace(base, **given)
-    asked = arguments.scale is not None or arguments.target is not None
-    if asked or "mode" in given:
-        scale, target = (arguments.scale, arguments.target) if asked else (base.scale, base.target)
-        if settings.mode is Mode.ENHANCE and not asked:
-            scale = target = None  # the size belonged to the profile's own mode
-        try:
-            scale, target = parse_size(mode=settings.mode, scale=scale, target=target)
-        except SettingError as error:
-            raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
-        settings = dataclasses.replace(settings, scale=scale, target=target)
-    return settings
+    try:
+        scale, target = size_over(base, mode=settings.mode, scale=arguments.scale, target=arguments.target)
+    except SettingError as error:
+        raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
+    return dataclasses.replace(settings, scale=scale, target=target)
 
 
 def _profile(config: Path | None, name: str | None) -> Settings:

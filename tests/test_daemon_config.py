@@ -152,6 +152,12 @@ def test_doubled_keys_and_broken_yaml_are_told_by_line(tmp_path: Path) -> None:
     assert problem.startswith("line 2, column ")
 
 
+@pytest.mark.parametrize("text", ["device: 2026-99-99", "device: " + "9" * 5000, "device: " + "[" * 5000])
+def test_what_the_yaml_reader_itself_chokes_on_is_told(tmp_path: Path, text: str) -> None:
+    (problem,) = _problems(tmp_path, text)
+    assert problem.startswith("not YAML")
+
+
 @pytest.mark.parametrize("text", ["- a\n- b", "device", "folders: {input: a}", "folders: [a]", "profiles: [x]"])
 def test_a_wrong_shape_is_a_problem_not_a_crash(tmp_path: Path, text: str) -> None:
     assert _problems(tmp_path, text)
