@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config_model import Original, Reports, TakenName
-from daemon.config_reader import flag, number, path_below, whole, word, words
+from daemon.config_reader import flag, number, path_below, patterns, whole, word
 from engine.parse_settings import (
     LARGEST_SCALE,
     MODELS,
@@ -119,7 +119,7 @@ FOLDER = (
     _key("profile", "the name of a profile", word),
     _number("settle_s", 0, 3600),
     _flag("polling"),
-    _key("ignore", "a list of patterns", words),
+    _key("ignore", "a list of patterns, as in a .gitignore", patterns),
     _choice("original", Original),
     _path("moved_to"),
     _choice("taken_name", TakenName),
