@@ -71,7 +71,14 @@ class Claims:
         self._shop.ledger.start(job, profile=folder.profile)
         try:
             process = JobProcess(
-                Request(job.source, job.kind, job.identity, folder.settings, self._bytes_per_pixel(folder)),
+                Request(
+                    job.source,
+                    job.kind,
+                    job.identity,
+                    folder.settings,
+                    self._bytes_per_pixel(folder),
+                    self._shop.config.worker.nice,
+                ),
                 state_dir=self._shop.config.state_dir,
                 log_path=self._shop.log_path(job),
             )
@@ -82,7 +89,14 @@ class Claims:
             self._shop.pause(folder, fault)
             return None
         log.info("enlarging %s (job %d, profile %s)", printable(job.source), job.id, folder.profile)
-        return Running(job, folder, process, work_dir=self._shop.work_dir(job), clock=self._shop.clock)
+        return Running(
+            job,
+            folder,
+            process,
+            work_dir=self._shop.work_dir(job),
+            clock=self._shop.clock,
+            limits=self._shop.config.worker,
+        )
 
     def _first(self, missing: Mapping[Path, str]) -> tuple[Job, Folder] | None:
         """The next job, and its folder with the settings that hold for it.

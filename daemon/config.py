@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.config_model import POLLING_SETTLE_S, Config, Folder, Original, Retention, Retry
+from daemon.config_model import POLLING_SETTLE_S, Config, Folder, Original, Retention, Retry, WorkerLimits
 from daemon.config_reader import LARGEST_FILE, Section, load_yaml
 from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key
 from engine.errors import ConfigError, MissingInputError
@@ -18,7 +18,7 @@ from engine.settings import Interpolation, Limits, Settings
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_Fixed = TypeVar("_Fixed", Limits, Retention, Retry)
+_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, WorkerLimits)
 
 
 def default_config_path() -> Path:
@@ -84,6 +84,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         limits=limits,
         retention=_read_fixed(top, "retention", Retention),
         retry=_read_fixed(top, "retry", Retry),
+        worker=_read_fixed(top, "worker", WorkerLimits),
         profiles=profiles,
         folders=tuple(_read_folder(section, profiles) for section in sections),
     )

@@ -14,6 +14,7 @@ from typing import Any
 
 from daemon.config_model import Original, Reports, TakenName
 from daemon.config_reader import flag, number, path_below, patterns, whole, word
+from daemon.schedule import parse_hours
 from engine.parse_settings import (
     LARGEST_SCALE,
     MODELS,
@@ -92,6 +93,11 @@ RETRY = (
     _number("incomplete_wait_s", 0.1, 86_400),
     _number("incomplete_hours", 0, 8_760),
 )
+WORKER = (
+    _whole("nice", 0, 19),
+    _whole("memory_bytes", 1 << 26, 1 << 50),
+    _number("stall_s", 1, 604_800),
+)
 PROFILE = (
     _choice("mode", Mode),
     _key("scale", f"a number from 1 to {LARGEST_SCALE}", parse_scale),
@@ -132,6 +138,7 @@ TOP = (
     _number("rescan_s", 0.1, 3600),
     _flag("check_space"),
     _choice("reports", Reports),
+    _key("hours", "HH:MM-HH:MM, or a list of such", parse_hours),
 )
-SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY}
+SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY, "worker": WORKER}
 """Mappings at the top that hold fixed keys; beside them stand `profiles` (by name) and `folders` (a list)."""

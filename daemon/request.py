@@ -29,6 +29,8 @@ class Request:
     settings: Settings
     rates: Mapping[str, float] = field(default_factory=dict)
     """Measured bytes for each output pixel, by kind, for the plan's estimate of disk."""
+    nice: int = 0
+    """The niceness that the process is to have at least."""
 
     def to_json(self) -> str:
         """One line."""
@@ -39,6 +41,7 @@ class Request:
                 "identity": dataclasses.asdict(self.identity),
                 "settings": settings_to_plain(self.settings),
                 "rates": dict(self.rates),
+                "nice": self.nice,
             }
         )
 
@@ -52,6 +55,7 @@ class Request:
             Identity(**plain["identity"]),
             settings_from_plain(plain["settings"]),
             plain["rates"],
+            plain["nice"],
         )
 
 

@@ -56,7 +56,7 @@ def snapshot(
         "service": {"runs": service_runs, "pid": os.getpid() if service_runs else None},
         "config": printable(config.path.absolute()),
         "state_dir": printable(config.state_dir),
-        "halt": asdict(halted) if (halted := halt(ledger)) else None,
+        "halt": asdict(halted) if (halted := halt(config, ledger, now=time.time())) else None,
         "counts": ledger.counts(),
         "settling": settling,
         "running": {**_plain(running.job), **running.status()} if running else None,

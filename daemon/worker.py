@@ -7,6 +7,7 @@ what led to it, so that a step the disk refused (`EnvironmentFault`) is simply m
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -116,7 +117,7 @@ class Worker:
 
     def tick(self, *, missing: Mapping[Path, str]) -> None:
         """Go on. `missing` are the watched folders that cannot be listed. Raises `EnvironmentFault` of the ledger."""
-        halted = halt(self._shop.ledger) is not None
+        halted = halt(self._shop.config, self._shop.ledger, now=time.time()) is not None
         if self.running:
             self.running.draining = halted or self._stopping or self._is_paused(self.running)
             self._attend(self.running)
