@@ -13,7 +13,8 @@ from typing import Any
 
 from engine import __version__
 from engine.completeness import Damage, prove_complete
-from engine.encode import Video, output_colors
+from engine.elsewhere import Elsewhere, EpisodeOrder, make_elsewhere
+from engine.encode import Video, video_of
 from engine.encoders import ENCODERS, check_available, check_size
 from engine.episode_frames import enlarge_frames
 from engine.errors import ProcessingError
@@ -53,24 +54,26 @@ def enlarge_episode(
     info: EpisodeInfo,
     output_size: Size,
     output_format: PlaneFormat,
-    enlarge: EnlargePlanes,
+    enlarge: EnlargePlanes | None,
     settings: Settings,
     container: Container,
     weights_sha256: str | None,
     work_dir: Path,
     progress: Progress,
     records: SegmentRecords | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> EpisodeReport:
     """Enlarge an episode into `part` (a folder for `Container.PNG`), which must not exist.
 
     `part` is complete, proven against the source and flushed when this returns. Segments that an earlier attempt left
     in `work_dir` are verified and reused; their frames are decoded again, so that decoding stays one exact pass.
-    `records`: where segments are written down (None: in notes beside them).
+    `records`: where segments are written down (None: in notes beside them). `elsewhere`: who makes them, in place of
+    `enlarge` and this machine's encoder.
     Raises `InputError` (damaged, incomplete, or not fit for the container), `ProcessingError`, `EnvironmentFault`.
     """
     limits, clock = settings.limits, _Clock()
     encoder = episode_encoder(settings, container)
-    video = Video(output_size, output_format, info.sample_aspect, output_colors(info, output_size), info.frame_rate)
+    video = video_of(info, output_size, output_format)
     check_deliverable(
         source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
     )
@@ -80,7 +83,8 @@ def enlarge_episode(
     with clock("look for fields"):
         fields = check_interlacing(source, info, deinterlace=settings.deinterlace, limits=limits)
     with clock("verify segments"):
-        key = _segment_key(source, settings, encoder, video, weights_sha256)
+        content = source.sha256()
+        key = _segment_key(content, settings, encoder, video, weights_sha256)
         frames_each = segment_length(info.frame_rate)
         store = SegmentStore(
             work_dir / "segments",
@@ -91,20 +95,35 @@ def enlarge_episode(
         )
     reused = len(store.indexes())
 
+    gains: dict[str, object] = {}
     with clock("enlarge"):
-        timing, segments, stages = enlarge_frames(
-            source,
-            info,
-            packets,
-            enlarge=enlarge,
-            store=store,
-            video=video,
-            encoder=encoder,
-            fields=fields,
-            damage=damage,
-            limits=limits,
-            progress=progress,
-        )
+        if elsewhere is not None:
+            made = make_elsewhere(
+                source,
+                info,
+                packets,
+                elsewhere=elsewhere,
+                order=EpisodeOrder(content, settings, output_size, container, fields, weights_sha256),
+                store=store,
+                damage=damage,
+                progress=progress,
+            )
+            timing, segments, stages, gains = made.timing, made.segments, made.stages, made.details
+        else:
+            assert enlarge is not None
+            timing, segments, stages = enlarge_frames(
+                source,
+                info,
+                packets,
+                enlarge=enlarge,
+                store=store,
+                video=video,
+                encoder=encoder,
+                fields=fields,
+                damage=damage,
+                limits=limits,
+                progress=progress,
+            )
     frames = len(timing.timestamps)
     progress(ProgressEvent("mux", 0, 1, "files"))
     tag = upscale_tag(settings, source=info.size, output=output_size)
@@ -183,6 +202,7 @@ def enlarge_episode(
         "stages": stages.shares,
         "stage_seconds": {stage: round(busy, 3) for stage, busy in stages.seconds.items()},
         "bottleneck": stages.bottleneck,
+        **gains,
     }
     return EpisodeReport(frames, details)
 
@@ -212,10 +232,10 @@ def check_deliverable(
 
 
 def _segment_key(
-    source: Source, settings: Settings, encoder: EncoderSettings, video: Video, weights_sha256: str | None
+    content: str, settings: Settings, encoder: EncoderSettings, video: Video, weights_sha256: str | None
 ) -> str:
     """SHA-256 over everything that decides the bytes of a segment, beside its place in the episode."""
-    deciding: list[Any] = [PIPELINE_VERSION, __version__, tool_version("ffmpeg"), source.sha256(), weights_sha256]
+    deciding: list[Any] = [PIPELINE_VERSION, __version__, tool_version("ffmpeg"), content, weights_sha256]
     deciding += [settings.fingerprint(), encoder.name, sorted(encoder.options), str(video)]
     return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()
 

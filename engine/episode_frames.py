@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from engine.completeness import Damage, check_decoded, check_frames
+from engine.completeness import Damage, check_all_decoded
 from engine.decode import Decoder
 from engine.encode import Video
-from engine.mux import Timing
+from engine.mux import Timing, timing_of
 from engine.open_gop import opening_complaints
 from engine.packets import PacketScan
 from engine.pipeline import EnlargePlanes, Pipeline, Step, reused_share_of, steps_of
@@ -88,11 +88,8 @@ def enlarge_frames(
             writer.finish()
         stages.end()
     damage.found += decoder.damage
-    check_frames(source, decoder.timestamps)
-    with damage.expected():
-        check_decoded(source, packets, decoder.timestamps)
-    last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
-    return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done), stages
+    check_all_decoded(source, packets, decoder.timestamps, damage)
+    return timing_of(info, packets, decoder.timestamps), store.all(frames=done), stages
 
 
 def _unless_none(step: Step) -> Step:

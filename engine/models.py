@@ -51,6 +51,16 @@ def _load(path: Path, upsampling: Interpolation | None, device: Device) -> Model
     return Model(upsampling or loaded.card.upsampling, upscaler, loaded.sha256, used)
 
 
+def weights_hash(settings: Settings, scale: Fraction) -> str | None:
+    """What `load_model` would say in `weights_sha256`, without loading anything."""
+    if settings.model in {interpolation.value for interpolation in Interpolation}:
+        return None
+    from engine import weights
+
+    path = settings.weights or weights.choose(settings.model, scale, settings.upsampling)
+    return weights.load(path).sha256
+
+
 def reusing(model: Model) -> Model:
     """`model` for the frames of one video: computed only where they changed."""
     from engine.reuse import FrameReuse

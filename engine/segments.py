@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from engine.channel import Channel, ChannelClosed
 from engine.decode import queue_frames
@@ -159,6 +159,17 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+class SegmentPlace(Protocol):
+    """Where a `SegmentWriter` puts segments: a `SegmentStore`, or what stands in for one."""
+
+    @property
+    def frames_each(self) -> int: ...
+
+    def part(self, index: int) -> Path: ...
+
+    def record(self, index: int, encoded: EncodedSegment) -> None: ...
+
+
 class SegmentWriter:
     """Encodes enlarged frames into the store's segments in a thread of its own. Use as a context manager.
 
@@ -168,7 +179,7 @@ class SegmentWriter:
 
     def __init__(
         self,
-        store: SegmentStore,
+        store: SegmentPlace,
         *,
         video: Video,
         settings: EncoderSettings,
