@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config_model import Config, Folder
-from daemon.folder_files import FolderFiles, Hold
 from daemon.job import Delivery
 from daemon.ledger import Ledger
 from daemon.place import free_name, remove
@@ -57,8 +56,7 @@ def open_ledger(config: Config) -> Ledger:
 
 
 def _rebuild(config: Config, ledger: Ledger) -> None:
-    files = FolderFiles()
-    deliveries = [delivery for path in _reports(config) if (delivery := _delivery(config, path, files))]
+    deliveries = [delivery for path in _reports(config) if (delivery := _delivery(config, path))]
     used = [int(name) for name in _numbers(config)]
     ledger.remember(deliveries, after=max(used, default=0))
     for folder in config.folders:
@@ -74,12 +72,12 @@ def _reports(config: Config) -> Iterator[Path]:
         yield from sorted(folder.output.rglob("*.kakudai.json"))
 
 
-def _delivery(config: Config, path: Path, files: FolderFiles) -> Delivery | None:
+def _delivery(config: Config, path: Path) -> Delivery | None:
     """What a report tells of an output that is still there, made with the settings of today."""
     try:
         report = read_report(path)
         output, source = Path(report["output"]["path"]), report["source"]
-        folder = _folder_of(config, output, Path(source["path"]), files)
+        folder = _folder_of(config, output)
         if folder is None or report["settings"] != _plain(folder):
             return None
         if output.is_file() and output.stat().st_size != report["output"]["size"]:
@@ -101,13 +99,8 @@ def _delivery(config: Config, path: Path, files: FolderFiles) -> Delivery | None
         return None
 
 
-def _folder_of(config: Config, output: Path, source: Path, files: FolderFiles) -> Folder | None:
-    """The folder, with the settings that hold for that source."""
-    folder = next((folder for folder in config.folders if output.is_relative_to(folder.output)), None)
-    if folder is None or not source.is_relative_to(folder.input):
-        return folder
-    found = files.override(folder, source, "file")
-    return None if isinstance(found, Hold) else found
+def _folder_of(config: Config, output: Path) -> Folder | None:
+    return next((folder for folder in config.folders if output.is_relative_to(folder.output)), None)
 
 
 def _plain(folder: Folder) -> dict[str, Any]:

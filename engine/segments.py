@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Self
 
 from engine.channel import Channel, ChannelClosed
 from engine.decode import queue_frames
@@ -24,7 +24,6 @@ from engine.files import publish, storing
 from engine.planes import Planes
 from engine.segment_records import SegmentRecord, SegmentRecords, SideCarRecords
 from engine.settings import EncoderSettings
-from engine.stages import Stages
 
 PIPELINE_VERSION = 2
 """Raised whenever the same settings would give other segments, so that old ones are not mixed in."""
@@ -159,17 +158,6 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-class SegmentPlace(Protocol):
-    """Where a `SegmentWriter` puts segments: a `SegmentStore`, or what stands in for one."""
-
-    @property
-    def frames_each(self) -> int: ...
-
-    def part(self, index: int) -> Path: ...
-
-    def record(self, index: int, encoded: EncodedSegment) -> None: ...
-
-
 class SegmentWriter:
     """Encodes enlarged frames into the store's segments in a thread of its own. Use as a context manager.
 
@@ -178,16 +166,8 @@ class SegmentWriter:
     """
 
     def __init__(
-        self,
-        store: SegmentPlace,
-        *,
-        video: Video,
-        settings: EncoderSettings,
-        silence_s: float,
-        subject: Path,
-        stages: Stages | None = None,
+        self, store: SegmentStore, *, video: Video, settings: EncoderSettings, silence_s: float, subject: Path
     ) -> None:
-        self._stages = stages if stages is not None else Stages()
         self._store = store
         self._subject = subject
         self._video = video
@@ -200,12 +180,9 @@ class SegmentWriter:
         self._thread = threading.Thread(target=self._run, name="encoder")
         self._thread.start()
 
-    def reserve(self) -> None:
-        """Wait until one more frame may be enlarged; `put` it then."""
-        self._room.acquire()
-
     def put(self, index: int, planes: Planes) -> None:
         """Hand over the next frame, which belongs to segment `index`; waits while the encoder is behind."""
+        self._room.acquire()
         try:
             self._channel.put((index, planes))
         except ChannelClosed:
@@ -245,17 +222,11 @@ class SegmentWriter:
         ) as encoder:
             count = 0
             for planes in islice(frames, self._store.frames_each):
-                with self._stages("encode"):
-                    encoder.write(planes)
+                encoder.write(planes)
                 count += 1
             if count < self._store.frames_each and not self._whole:
                 raise ChannelClosed  # given up in the middle: never record it
-            with self._stages("encode"):
-                return encoder.finish()
-
-    def stop(self) -> None:
-        """Give up: what is not on the disk by now is dropped, and whoever waits for room goes on."""
-        self._channel.close()
+            return encoder.finish()
 
     def __enter__(self) -> Self:
         return self
@@ -263,5 +234,5 @@ class SegmentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.stop()
+        self._channel.close()
         self._thread.join()

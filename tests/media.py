@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import subprocess
 import threading
@@ -236,8 +235,5 @@ def enlarge(
 def left_behind() -> list[str]:
     """Threads and child processes that should be gone when a test ends."""
     threads = [t.name for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
-    children: list[str] = []
-    for task in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
-            children += (task / "children").read_text().split()
+    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
     return threads + children
