@@ -29,6 +29,7 @@ examples:
   kakudai upscale cel.png -o big.png        enlarge one picture, without the service
   kakudai upscale episode.mkv -o out/ --target 1080p
   kakudai plan episode.mkv --target 1080p   time, disk and refusals, before anything is spent
+  kakudai compare a.mkv b.mkv -o compared/  how near are they, frame by frame? the worst ones as crops
   kakudai verify big.mkv episode.mkv        is it still what was delivered, and made of that file?
   kakudai check                             what is installed, what is missing, how to get it
   kakudai config show                       what is understood of the configuration
@@ -40,6 +41,7 @@ Without --config: /etc/kakudai/config.yaml, else ./config.yaml. Exit codes: 0 do
 _FOREIGN = {
     "upscale": "enlarge files without the service",
     "plan": "what would be done with files, how long, how large",
+    "compare": "how near two files are: PSNR, SSIM, VMAF, the worst frames",
     "verify": "check a delivered output against its report",
     "check": "what is installed, what is missing, how to get it",
 }

@@ -6,100 +6,19 @@ import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, TypeVar
 
-from daemon.config_model import Config, Folder, Original, Reports, Retention, Retry, TakenName
-from daemon.config_reader import (
-    LARGEST_FILE,
-    Section,
-    flag,
-    load_yaml,
-    number,
-    path_below,
-    whole,
-    word,
-    words,
-)
+from daemon.config_model import POLLING_SETTLE_S, Config, Folder, Original, Retention, Retry, WorkerLimits
+from daemon.config_reader import LARGEST_FILE, Section, load_yaml
+from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key
 from engine.errors import ConfigError, MissingInputError
-from engine.parse_settings import (
-    SettingError,
-    did_you_mean,
-    parse_choice,
-    parse_encoder,
-    parse_model,
-    parse_name,
-    parse_size,
-    parse_stream_number,
-    parse_tag,
-)
-from engine.settings import (
-    DEFAULT_NAME,
-    DEFAULT_TAG,
-    Container,
-    Damaged,
-    Deinterlace,
-    Denoise,
-    Device,
-    EncoderSettings,
-    ImageFormat,
-    Interpolation,
-    Limits,
-    Mode,
-    Reuse,
-    Rounding,
-    Settings,
-    Unfit,
-)
+from engine.parse_settings import SettingError, did_you_mean, size_over
+from engine.settings import Interpolation, Limits, Settings
 
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_TOP = (
-    "state_dir",
-    "work_dir",
-    "device",
-    "rescan_s",
-    "check_space",
-    "reports",
-    "limits",
-    "retention",
-    "retry",
-    "profiles",
-    "folders",
-)
-_PROFILE = (
-    "mode",
-    "scale",
-    "target",
-    "model",
-    "restore",
-    "weights",
-    "upsampling",
-    "denoise",
-    "rounding",
-    "reuse",
-    "encoder",
-    "container",
-    "unfit",
-    "damaged",
-    "deinterlace",
-    "video_stream",
-    "ass_layout",
-    "image_format",
-    "name",
-    "tag",
-)
-_FOLDER = (
-    "input",
-    "output",
-    "profile",
-    "settle_s",
-    "polling",
-    "ignore",
-    "original",
-    "moved_to",
-    "taken_name",
-    "sequence",
-)
+_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, WorkerLimits)
 
 
 def default_config_path() -> Path:
@@ -147,137 +66,91 @@ def load_config(path: Path) -> Config:
 def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
     """The configuration in `text`; what is wrong goes to `problems`, and a default stands in."""
     base = path.absolute().parent
-    top = Section(load_yaml(text, problems), path="", known=_TOP, problems=problems)
-    device = top.take("device", lambda value: parse_choice(value, Device), Device.AUTO)
-    limits = _read_limits(Section(top.raw("limits"), path="limits", known=_fields(Limits), problems=problems))
+    known = (*_names(TOP), *SECTIONS, "profiles", "folders")
+    top = Section(load_yaml(text, problems), path="", base=base, known=known, problems=problems)
+    given = take(top, TOP, {"state_dir": default_state_dir(), "work_dir": None} | _defaults(Config))
+    limits = _read_fixed(top, "limits", Limits)
+    plain = Settings(device=given["device"], limits=limits)
     profiles = {
-        name: _read_profile(section, base=base, device=device, limits=limits)
-        for name, section in top.named_sections("profiles", known=_PROFILE)
+        name: read_settings(section, plain) for name, section in top.named_sections("profiles", known=_names(PROFILE))
     }
     if not top.has("profiles"):
-        profiles["default"] = Settings(device=device, limits=limits)
-    sections = list(top.sections("folders", known=_FOLDER))
-    folders = [_read_folder(section, base=base, profiles=profiles) for section in sections]
+        profiles["default"] = plain
+    sections = list(top.sections("folders", known=_names(FOLDER)))
     config = Config(
         path=path,
-        state_dir=top.take("state_dir", path_below(base), default_state_dir()),
-        device=device,
-        rescan_s=top.take("rescan_s", number(0.1, 3600), Config.rescan_s),
+        work_base=given.pop("work_dir"),
+        **given,
         limits=limits,
-        retention=_read_retention(
-            Section(top.raw("retention"), path="retention", known=_fields(Retention), problems=problems)
-        ),
-        retry=_read_retry(Section(top.raw("retry"), path="retry", known=_fields(Retry), problems=problems)),
+        retention=_read_fixed(top, "retention", Retention),
+        retry=_read_fixed(top, "retry", Retry),
+        worker=_read_fixed(top, "worker", WorkerLimits),
         profiles=profiles,
-        folders=tuple(folders),
-        reports=top.take("reports", lambda value: parse_choice(value, Reports), Reports.FOLDER),
-        check_space=top.take("check_space", flag, True),
-        work_base=top.take("work_dir", path_below(base), None),
+        folders=tuple(_read_folder(section, profiles) for section in sections),
     )
     _check_places(config, sections)
     return config
 
 
-def _fields(kind: type[Limits] | type[Retention] | type[Retry]) -> tuple[str, ...]:
-    return tuple(field.name for field in dataclasses.fields(kind))
+def take(section: Section, keys: tuple[Key, ...], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of `keys`; those of `defaults` where they are absent or refused."""
+    return {key.name: section.take(key.name, key.parser(section.base), defaults[key.name]) for key in keys}
 
 
-def _read_limits(section: Section) -> Limits:
-    return Limits(
-        max_pixels=section.take("max_pixels", whole(1, 2**31), Limits.max_pixels),
-        max_output_pixels=section.take("max_output_pixels", whole(1, 2**33), Limits.max_output_pixels),
-        max_work_bytes=section.take("max_work_bytes", whole(1, 2**50), Limits.max_work_bytes),
-        silence_s=section.take("silence_s", number(1, 86_400), Limits.silence_s),
-    )
-
-
-def _read_retention(section: Section) -> Retention:
-    return Retention(
-        work_days=section.take("work_days", number(0, 36_500), Retention.work_days),
-        history_days=section.take("history_days", number(0, 36_500), Retention.history_days),
-    )
-
-
-def _read_retry(section: Section) -> Retry:
-    return Retry(
-        attempts=section.take("attempts", whole(1, 100), Retry.attempts),
-        wait_s=section.take("wait_s", number(0, 86_400), Retry.wait_s),
-        incomplete_wait_s=section.take("incomplete_wait_s", number(0.1, 86_400), Retry.incomplete_wait_s),
-        incomplete_hours=section.take("incomplete_hours", number(0, 8_760), Retry.incomplete_hours),
-    )
-
-
-def _read_profile(section: Section, *, base: Path, device: Device, limits: Limits) -> Settings:
-    mode = section.take("mode", lambda value: parse_choice(value, Mode), Mode.ENLARGE)
-    scale, target = parse_size(mode=mode)
+def read_settings(section: Section, base: Settings) -> Settings:
+    """The keys of a profile, over `base`."""
+    given = take(section, PROFILE, {**_values(base), "scale": None, "target": None})
     try:
-        scale, target = parse_size(mode=mode, scale=section.raw("scale"), target=section.raw("target"))
+        given["scale"], given["target"] = size_over(
+            base, mode=given["mode"], scale=given["scale"], target=given["target"]
+        )
     except SettingError as error:
         section.complain("target" if section.has("target") and not section.has("scale") else "scale", str(error))
-    weights = section.take("weights", path_below(base), None)
-    if weights is not None and not weights.is_file():
+        given |= {"scale": base.scale, "target": base.target}
+    if section.has("model") and not section.has("weights"):
+        given["weights"] = None  # another model's
+    weights, model = given["weights"], given["model"]
+    if section.has("weights") and weights is not None and not weights.is_file():
         section.complain("weights", f"no such file: {weights}")
-    model = section.take("model", parse_model, Settings.model)
     if weights is not None and model in {entry.value for entry in Interpolation}:
         section.complain("weights", f"model {model} is no network and takes no weights; drop one of them")
-    restore = section.take("restore", flag, False)
-    if restore and model in {entry.value for entry in Interpolation}:
-        section.complain("restore", f"model {model} is no network and restores nothing; drop one of them")
-    return Settings(
-        mode=mode,
-        scale=scale,
-        target=target,
-        model=model,
-        restore=restore,
-        weights=weights,
-        upsampling=section.take("upsampling", lambda value: parse_choice(value, Interpolation), None),
-        denoise=section.take("denoise", lambda value: parse_choice(value, Denoise), None),
-        rounding=section.take("rounding", lambda value: parse_choice(value, Rounding), Rounding.NEAREST),
-        reuse=section.take("reuse", lambda value: parse_choice(value, Reuse), Reuse.EXACT),
-        encoder=section.take("encoder", parse_encoder, EncoderSettings()),
-        container=section.take("container", lambda value: parse_choice(value, Container), Container.SAME),
-        unfit=section.take("unfit", lambda value: parse_choice(value, Unfit), Unfit.REFUSE),
-        damaged=section.take("damaged", lambda value: parse_choice(value, Damaged), Damaged.REFUSE),
-        deinterlace=section.take("deinterlace", lambda value: parse_choice(value, Deinterlace), Deinterlace.REFUSE),
-        video_stream=section.take("video_stream", parse_stream_number, None),
-        ass_layout=section.take("ass_layout", flag, False),
-        image_format=section.take("image_format", lambda value: parse_choice(value, ImageFormat), ImageFormat.SAME),
-        name=section.take("name", parse_name, DEFAULT_NAME),
-        tag=section.take("tag", parse_tag, DEFAULT_TAG),
-        device=device,
-        limits=limits,
-    )
+    return dataclasses.replace(base, **given)
 
 
-def _read_folder(section: Section, *, base: Path, profiles: Mapping[str, Settings]) -> Folder:
+def _names(keys: tuple[Key, ...]) -> tuple[str, ...]:
+    return tuple(key.name for key in keys)
+
+
+def _values(of: Settings) -> dict[str, Any]:
+    return {field.name: getattr(of, field.name) for field in dataclasses.fields(of)}
+
+
+def _defaults(kind: type[Config | Folder | _Fixed]) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+
+
+def _read_fixed(top: Section, name: str, kind: type[_Fixed]) -> _Fixed:
+    keys = SECTIONS[name]
+    return kind(**take(top.section(name, known=_names(keys)), keys, _defaults(kind)))
+
+
+def _read_folder(section: Section, profiles: Mapping[str, Settings]) -> Folder:
     for key in ("input", "output"):
         if not section.has(key):
             section.complain(key, "is missing")
-    profile = section.take("profile", word, "default")
+    given = take(section, FOLDER, {"input": Path(), "output": Path(), "profile": "default"} | _defaults(Folder))
+    if given["polling"] and not section.has("settle_s"):
+        given["settle_s"] = POLLING_SETTLE_S
+    profile, original, moved_to = given["profile"], given["original"], given["moved_to"]
     if profile not in profiles:
         known = ", ".join(profiles) or "none"
         hint = did_you_mean(profile, profiles) or f"; there are: {known}"
         section.complain("profile", f'no profile named "{profile}"{hint}')
-    original = section.take("original", lambda value: parse_choice(value, Original), Original.KEEP)
-    moved_to = section.take("moved_to", path_below(base), None)
     if original is Original.MOVE and moved_to is None:
         section.complain("moved_to", "is missing: original: move needs to know where to")
     if original is not Original.MOVE and moved_to is not None:
         section.complain("moved_to", f"does nothing with original: {original}; write original: move or drop it")
-    polling = section.take("polling", flag, False)
-    return Folder(
-        input=section.take("input", path_below(base), Path()),
-        output=section.take("output", path_below(base), Path()),
-        profile=profile,
-        settings=profiles.get(profile, Settings()),
-        settle_s=section.take("settle_s", number(0, 3600), 30.0 if polling else Folder.settle_s),
-        polling=polling,
-        ignore=section.take("ignore", words, ()),
-        original=original,
-        moved_to=moved_to,
-        taken_name=section.take("taken_name", lambda value: parse_choice(value, TakenName), TakenName.NUMBER),
-        sequence=section.take("sequence", flag, False),
-    )
+    return Folder(**given, settings=profiles.get(profile, Settings()))
 
 
 def _check_places(config: Config, sections: list[Section]) -> None:

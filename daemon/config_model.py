@@ -10,9 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.schedule import Span
 from engine.settings import Device, Limits, Settings
 
 DAY_S = 86_400.0
+POLLING_SETTLE_S = 30.0
+"""Unless told otherwise: how long a file on a network mount has to stand still."""
 _LONGEST_LOOK_S = 3600.0
 
 
@@ -70,6 +73,18 @@ class Retry:
 
 
 @dataclass(frozen=True)
+class WorkerLimits:
+    """What the process of a job may take, with all that it starts."""
+
+    nice: int = 0
+    """Its niceness; the service's own where that is higher."""
+    memory_bytes: int | None = None
+    """Resident memory, looked at every second; None: what the machine has."""
+    stall_s: float = 3600.0
+    """Seconds without progress, though the process lives, after which it counts as hung."""
+
+
+@dataclass(frozen=True)
 class Folder:
     """One watched folder and what becomes of the files dropped into it. Paths are absolute."""
 
@@ -100,6 +115,9 @@ class Config:
     limits: Limits = dataclasses.field(default_factory=Limits)
     retention: Retention = dataclasses.field(default_factory=Retention)
     retry: Retry = dataclasses.field(default_factory=Retry)
+    worker: WorkerLimits = dataclasses.field(default_factory=WorkerLimits)
+    hours: tuple[Span, ...] = ()
+    """When work is done; empty: always."""
     profiles: Mapping[str, Settings] = dataclasses.field(default_factory=dict)
     folders: tuple[Folder, ...] = ()
     reports: Reports = Reports.FOLDER

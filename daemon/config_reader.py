@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import yaml
 
+from daemon.names import ignore_patterns
 from engine.parse_settings import SettingError, did_you_mean
 
 _T = TypeVar("_T")
@@ -25,6 +26,13 @@ class _Loader(yaml.SafeLoader):
     """PyYAML lets the second of two equal keys win in silence; here both are told."""
 
     doubled: list[str]
+    aliases: bool
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """A few aliases of aliases make a document of gigabytes: none in what strangers may write."""
+        if not self.aliases and self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("aliases (*name) are not read here")
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
         seen: dict[object, int] = {}
@@ -37,10 +45,14 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load_yaml(text: str, problems: list[str]) -> object:
+def load_yaml(text: str, problems: list[str], *, aliases: bool = True) -> object:
     """The document in `text`; doubled keys and syntax errors are added to `problems`."""
-    loader = _Loader(text)
-    loader.doubled = []
+    try:
+        loader = _Loader(text)
+    except yaml.YAMLError as error:
+        problems.append(f"not YAML: {' '.join(str(error).split())}")
+        return None
+    loader.doubled, loader.aliases = [], aliases
     try:
         document: object = loader.get_single_data()
     except yaml.MarkedYAMLError as error:
@@ -51,6 +63,9 @@ def load_yaml(text: str, problems: list[str]) -> object:
     except yaml.YAMLError as error:
         problems.append(f"not YAML: {' '.join(str(error).split())}")
         return None
+    except (ValueError, RecursionError) as error:  # 2026-99-99, a number of 5,000 digits; a thousand brackets
+        problems.append(f"not YAML that can be read: {error}")
+        return None
     finally:
         problems.extend(loader.doubled)
         loader.dispose()
@@ -60,8 +75,10 @@ def load_yaml(text: str, problems: list[str]) -> object:
 class Section:
     """One mapping of the document. `known` are the keys it may hold; any other is a complaint."""
 
-    def __init__(self, value: object, *, path: str, known: tuple[str, ...], problems: list[str]) -> None:
+    def __init__(self, value: object, *, path: str, base: Path, known: tuple[str, ...], problems: list[str]) -> None:
+        """`base`: where relative paths in it start."""
         self.path = path
+        self.base = base
         self._problems = problems
         self._values: Mapping[object, object] = {}
         if isinstance(value, Mapping):
@@ -108,7 +125,12 @@ class Section:
             if entry is None:
                 self._problems.append(f"{path}: is empty")
                 continue
-            yield Section(entry, path=path, known=known, problems=self._problems)
+            yield Section(entry, path=path, base=self.base, known=known, problems=self._problems)
+
+    def section(self, key: str, *, known: tuple[str, ...]) -> Section:
+        """The mapping under `key`, an empty one where it is absent."""
+        path = ".".join(filter(None, (self.path, key)))
+        return Section(self.raw(key), path=path, base=self.base, known=known, problems=self._problems)
 
     def named_sections(self, key: str, *, known: tuple[str, ...]) -> Iterator[tuple[str, Section]]:
         """The mappings of a mapping: `profiles.fast`, `profiles.film`, …"""
@@ -120,7 +142,7 @@ class Section:
             return
         for name, entry in value.items():
             path = ".".join(filter(None, (self.path, key, str(name))))
-            yield str(name), Section(entry, path=path, known=known, problems=self._problems)
+            yield str(name), Section(entry, path=path, base=self.base, known=known, problems=self._problems)
 
 
 def _kind(value: object) -> str:
@@ -176,6 +198,17 @@ def words(value: object) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise SettingError(f"should be a list, not {_kind(value)}")
     return tuple(word(entry) for entry in value)
+
+
+def patterns(value: object) -> tuple[str, ...]:
+    """A list of patterns as in a .gitignore."""
+    given = words(value)
+    for pattern in given:
+        try:
+            ignore_patterns((pattern,))
+        except ValueError:
+            raise SettingError(f'"{pattern}" is no pattern; write for example *.sample.mkv or /Extras/') from None
+    return given
 
 
 def path_below(base: Path) -> Callable[[object], Path]:

@@ -24,6 +24,8 @@ def show(config: Config) -> str:
         "limits": dataclasses.asdict(config.limits),
         "retention": dataclasses.asdict(config.retention),
         "retry": dataclasses.asdict(config.retry),
+        "worker": dataclasses.asdict(config.worker),
+        **({"hours": [str(span) for span in config.hours]} if config.hours else {}),
         "profiles": {name: _profile(settings) for name, settings in config.profiles.items()},
         "folders": [_folder(folder) for folder in config.folders],
     }

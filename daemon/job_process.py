@@ -100,6 +100,7 @@ def main(arguments: list[str]) -> int:
     channel = Channel(int(arguments[0]))
     logging.basicConfig(level=logging.WARNING, handlers=[logging.StreamHandler(), _ToTheService(channel)])
     request = Request.from_json(sys.stdin.readline())
+    _be_nice(request.nice)
     threading.Thread(target=channel.beat, name="beat", daemon=True).start()
     try:
         _work(request, channel)
@@ -267,6 +268,12 @@ def _die_with(service: int) -> None:
     with suppress(OSError):
         # when memory runs out, this process goes, not the service
         Path("/proc/self/oom_score_adj").write_text(_MORE_LIKELY_OUT_OF_MEMORY)
+
+
+def _be_nice(niceness: int) -> None:
+    """Before any thread or program is started: they inherit it."""
+    if niceness > os.getpriority(os.PRIO_PROCESS, 0):
+        os.setpriority(os.PRIO_PROCESS, 0, niceness)
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -62,14 +62,18 @@ class Queries:
 
     def _first_queued(self, folder: Path, *, not_jobs: Collection[int], not_below: Collection[Path]) -> list[Job]:
         held = [os.fsencode(place) for place in not_below if place.is_relative_to(folder)]
-        outside = " AND NOT (source = ? OR (source >= ? AND source < ?))" * len(held)  # what follows "/" is "0"
+        # itself, and what begins with it and a slash, which "0" follows; a table of its own knows no limit of depth
+        ranges = [(place, place + b"\0") for place in held] + [(place + b"/", place + b"0") for place in held]
+        values = "(VALUES " + ", ".join(["(?, ?)"] * len(ranges)) + ")"
+        within = "SELECT 1 FROM " + values + " WHERE source >= column1 AND source < column2"  # noqa: S608  (marks only)
+        outside = f" AND NOT EXISTS ({within})"
         first = "WHERE state = 'queued' AND folder = ? AND id NOT IN (SELECT value FROM json_each(?))"
         return self._jobs(
-            first + outside + " ORDER BY priority DESC, position LIMIT 1",
+            first + (outside if held else "") + " ORDER BY priority DESC, position LIMIT 1",
             (
                 os.fsencode(folder),
                 json.dumps(list(not_jobs)),
-                *(bound for place in held for bound in (place, place + b"/", place + b"0")),
+                *(bound for bounds in ranges for bound in bounds),
             ),
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
+
+from pathspec import GitIgnoreSpec
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 EPISODES = frozenset({".mkv", ".mp4", ".m4v"})
@@ -33,14 +35,20 @@ def is_hidden(name: str) -> bool:
     return name.startswith(".")
 
 
-def is_ignored(relative: str, patterns: tuple[str, ...]) -> bool:
-    """Whether a shell pattern matches `relative`, the path below the watched folder.
+def ignore_patterns(patterns: tuple[str, ...]) -> GitIgnoreSpec:
+    """Patterns as in a .gitignore. Raises ValueError for what is none."""
+    return GitIgnoreSpec.from_lines(patterns)
 
-    A pattern without a slash is held against the last name, so it also stops the walk at a folder of that name; one
-    with a slash is held against the whole path. Upper and lower case differ.
+
+def is_ignored(relative: str, patterns: tuple[str, ...], *, is_directory: bool = False) -> bool:
+    """Whether one of `patterns` matches `relative`, the path below the watched folder, or a folder above it.
+
+    The last that matches decides, as in git; nothing in an ignored folder is looked at. Upper and lower case differ.
     """
-    name = relative.rpartition("/")[2]
-    return any(fnmatch.fnmatchcase(relative if "/" in pattern else name, pattern.rstrip("/")) for pattern in patterns)
+    return bool(patterns) and _compiled(patterns).match_file(f"{relative}/" if is_directory else relative)
+
+
+_compiled = lru_cache(maxsize=1000)(ignore_patterns)
 
 
 def sources_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config_model import Config, Folder
+from daemon.folder_files import FolderFiles, Hold
 from daemon.job import Delivery
 from daemon.ledger import Ledger
 from daemon.place import free_name, remove
@@ -56,7 +57,8 @@ def open_ledger(config: Config) -> Ledger:
 
 
 def _rebuild(config: Config, ledger: Ledger) -> None:
-    deliveries = [delivery for path in _reports(config) if (delivery := _delivery(config, path))]
+    files = FolderFiles()
+    deliveries = [delivery for path in _reports(config) if (delivery := _delivery(config, path, files))]
     used = [int(name) for name in _numbers(config)]
     ledger.remember(deliveries, after=max(used, default=0))
     for folder in config.folders:
@@ -72,12 +74,12 @@ def _reports(config: Config) -> Iterator[Path]:
         yield from sorted(folder.output.rglob("*.kakudai.json"))
 
 
-def _delivery(config: Config, path: Path) -> Delivery | None:
+def _delivery(config: Config, path: Path, files: FolderFiles) -> Delivery | None:
     """What a report tells of an output that is still there, made with the settings of today."""
     try:
         report = read_report(path)
         output, source = Path(report["output"]["path"]), report["source"]
-        folder = _folder_of(config, output)
+        folder = _folder_of(config, output, Path(source["path"]), files)
         if folder is None or report["settings"] != _plain(folder):
             return None
         if output.is_file() and output.stat().st_size != report["output"]["size"]:
@@ -99,8 +101,13 @@ def _delivery(config: Config, path: Path) -> Delivery | None:
         return None
 
 
-def _folder_of(config: Config, output: Path) -> Folder | None:
-    return next((folder for folder in config.folders if output.is_relative_to(folder.output)), None)
+def _folder_of(config: Config, output: Path, source: Path, files: FolderFiles) -> Folder | None:
+    """The folder, with the settings that hold for that source."""
+    folder = next((folder for folder in config.folders if output.is_relative_to(folder.output)), None)
+    if folder is None or not source.is_relative_to(folder.input):
+        return folder
+    found = files.override(folder, source, "file")
+    return None if isinstance(found, Hold) else found
 
 
 def _plain(folder: Folder) -> dict[str, Any]:

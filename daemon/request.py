@@ -11,28 +11,12 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from daemon.config_schema import PROFILE
 from daemon.job import Identity, JobKind
-from engine.settings import (
-    Container,
-    Damaged,
-    Deinterlace,
-    Denoise,
-    Device,
-    EncoderSettings,
-    ImageFormat,
-    Interpolation,
-    Limits,
-    Mode,
-    Reuse,
-    Rounding,
-    Settings,
-    Size,
-    Unfit,
-)
+from engine.settings import Device, Limits, Settings
 
 
 @dataclass(frozen=True)
@@ -45,6 +29,8 @@ class Request:
     settings: Settings
     rates: Mapping[str, float] = field(default_factory=dict)
     """Measured bytes for each output pixel, by kind, for the plan's estimate of disk."""
+    nice: int = 0
+    """The niceness that the process is to have at least."""
 
     def to_json(self) -> str:
         """One line."""
@@ -55,6 +41,7 @@ class Request:
                 "identity": dataclasses.asdict(self.identity),
                 "settings": settings_to_plain(self.settings),
                 "rates": dict(self.rates),
+                "nice": self.nice,
             }
         )
 
@@ -68,6 +55,7 @@ class Request:
             Identity(**plain["identity"]),
             settings_from_plain(plain["settings"]),
             plain["rates"],
+            plain["nice"],
         )
 
 
@@ -86,31 +74,8 @@ def settings_to_plain(settings: Settings) -> dict[str, Any]:
     return plain
 
 
-def settings_from_plain(plain: dict[str, Any]) -> Settings:
+def settings_from_plain(plain: Mapping[str, Any]) -> Settings:
     """From `settings_to_plain`."""
-    encoder = dict(plain["encoder"])
-    width, _, height = (plain["target"] or "").partition("x")
-    return Settings(
-        mode=Mode(plain["mode"]),
-        scale=Fraction(plain["scale"]) if plain["scale"] else None,
-        target=Size(int(width), int(height)) if width else None,
-        model=plain["model"],
-        restore=bool(plain["restore"]),
-        weights=Path(plain["weights"]) if plain["weights"] else None,
-        upsampling=Interpolation(plain["upsampling"]) if plain["upsampling"] else None,
-        denoise=Denoise(plain["denoise"]) if plain["denoise"] else None,
-        rounding=Rounding(plain["rounding"]),
-        reuse=Reuse(plain["reuse"]),
-        encoder=EncoderSettings(encoder.pop("name"), tuple(encoder.items())),
-        container=Container(plain["container"]),
-        unfit=Unfit(plain["unfit"]),
-        damaged=Damaged(plain["damaged"]),
-        deinterlace=Deinterlace(plain["deinterlace"]),
-        video_stream=int(plain["video_stream"]) if plain["video_stream"] else None,
-        ass_layout=bool(plain["ass_layout"]),
-        image_format=ImageFormat(plain["image_format"]),
-        name=plain["name"],
-        tag=plain["tag"],
-        device=Device(plain["device"]),
-        limits=Limits(**plain["limits"]),
-    )
+    read = {key.name: key.parser(Path()) for key in PROFILE} | {"weights": Path}
+    given: dict[str, Any] = {name: None if plain[name] is None else parse(plain[name]) for name, parse in read.items()}
+    return Settings(**given, device=Device(plain["device"]), limits=Limits(**plain["limits"]))

@@ -11,20 +11,23 @@ from pathlib import Path
 from typing import Any
 
 from daemon.child import JobProcess
-from daemon.config_model import Folder
+from daemon.config_model import Folder, WorkerLimits
 from daemon.job import Job
+from daemon.memory import memory_bytes
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.place import part_path
 from daemon.segment_rows import record_from
+from daemon.space import size
+from daemon.text import duration
 from engine.segment_records import SegmentRecord
 
-STALL_S = 3600.0
-"""Seconds without progress, though its process lives, after which a job counts as hung."""
+_MEMORY_LOOK_S = 1.0
 
 _PLAN = (
     *("kind", "sha256", "output_name", "output_is_folder", "frames", "segment_frames"),
     *("source_size", "output_size", "work_bytes", "output_bytes"),
 )
+_NO_LIMITS = WorkerLimits()
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
 
@@ -43,7 +46,14 @@ class Running:
     """One job and its process."""
 
     def __init__(
-        self, job: Job, folder: Folder, process: JobProcess, *, work_dir: Path, clock: Callable[[], float]
+        self,
+        job: Job,
+        folder: Folder,
+        process: JobProcess,
+        *,
+        work_dir: Path,
+        clock: Callable[[], float],
+        limits: WorkerLimits = _NO_LIMITS,
     ) -> None:
         self.job = job
         self.folder = folder
@@ -61,6 +71,8 @@ class Running:
         self.wanted: Path | None = None
         self._work_dir = work_dir
         self._clock = clock
+        self._limits = limits
+        self._looked_at_memory = clock()
         self._started = self._heard = self._moved = clock()
         self._ending_since: float | None = None
         self._progress: Mapping[str, Any] | None = None
@@ -165,13 +177,27 @@ class Running:
                 f"the job's process gave no sign of life for {silence_s:g} s and was ended",
                 "if it happens each time, the file is damaged or the machine overloaded",
             )
-        if now - self._moved > STALL_S:
+        if now - self._moved > self._limits.stall_s:
             return Failed(
                 "ProcessingError",
-                f"the job made no progress for {STALL_S / 60:g} minutes and was ended",
-                "if it happens each time, choose a smaller scale or a lighter denoise",
+                f"the job made no progress for {duration(self._limits.stall_s)} and was ended",
+                "if it happens each time, choose a smaller scale or a lighter denoise, or raise worker.stall_s",
             )
-        return None
+        return self._too_large(now)
+
+    def _too_large(self, now: float) -> Failed | None:
+        limit = self._limits.memory_bytes
+        if limit is None or now < self._looked_at_memory + _MEMORY_LOOK_S:
+            return None
+        self._looked_at_memory = now
+        taken = memory_bytes(self.process.pid)
+        if taken <= limit:
+            return None
+        return Failed(
+            "ProcessingError",
+            f"the job took {size(taken)} of memory, worker.memory_bytes allows {size(limit)}, and was ended",
+            "raise worker.memory_bytes, or choose a smaller scale or a lighter preset of the encoder",
+        )
 
     def ended(self) -> bool:
         """Whether the process is gone; it is ended if it lingers after its outcome is known."""
@@ -196,7 +222,7 @@ class Running:
     def status(self) -> dict[str, Any]:
         """For people: how far, how fast, how long still."""
         status: dict[str, Any] = {"seconds": round(self.seconds, 1), "pid": self.process.pid}
-        status["draining"] = self.draining
+        status |= {"draining": self.draining, "memory_bytes": memory_bytes(self.process.pid)}
         for key in ("kind", "source_size", "output_size", "frames"):
             status[key] = self.plan.get(key)
         if self._progress:

@@ -225,12 +225,13 @@ class Service:
             self._ledger,
             running=self.worker.running,
             waiting={
-                **self.worker.pauses.reasons(),
+                **self.worker.waits(),
                 **{place: (reason, "mount it again") for place, reason in self.watcher.missing().items()},
             },
             delayed=self.worker.pauses.delayed_jobs(),
             settling=self.watcher.settling(),
             fault=self._ledger_fault,
+            files=self.worker.files,
         )
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from daemon.config_model import Config
+from daemon.config_model import Config, Folder
+from daemon.folder_files import FolderFiles, Hold
 from daemon.halt import halt
 from daemon.job import Job
 from daemon.ledger import Ledger
@@ -29,13 +30,17 @@ def snapshot(
     settling: int = 0,
     fault: str | None = None,
     service_runs: bool = True,
+    files: FolderFiles | None = None,
 ) -> dict[str, Any]:
     """The state as JSON-ready data. Names are escaped; times are seconds since 1970."""
+    queued = ledger.jobs("queued", limit=_SHOWN["queued"])
+    configured = {folder.input: folder for folder in config.folders}
+    held = _holds(queued, configured, files or FolderFiles())
+    waiting = dict(waiting or {}) | {hold.place: (hold.reason, hold.remedy) for hold in held.values()}
     waits = [
         {"folder": printable(folder), "reason": reason, "remedy": remedy}
-        for folder, (reason, remedy) in (waiting or {}).items()
+        for folder, (reason, remedy) in waiting.items()
     ]
-    configured = {folder.input for folder in config.folders}
     waits += [
         {
             "folder": printable(folder),
@@ -51,20 +56,24 @@ def snapshot(
         "service": {"runs": service_runs, "pid": os.getpid() if service_runs else None},
         "config": printable(config.path.absolute()),
         "state_dir": printable(config.state_dir),
-        "halt": asdict(halted) if (halted := halt(ledger)) else None,
+        "halt": asdict(halted) if (halted := halt(config, ledger, now=time.time())) else None,
         "counts": ledger.counts(),
         "settling": settling,
         "running": {**_plain(running.job), **running.status()} if running else None,
         "verifying": [_plain(job) for job in ledger.jobs("verifying", limit=_SHOWN["queued"])],
         "waiting": waits,
-        "queued": [
-            {**_plain(job), "delayed": job.id in delayed} for job in ledger.jobs("queued", limit=_SHOWN["queued"])
-        ],
+        "queued": [{**_plain(job), "delayed": job.id in delayed, "held": job.id in held} for job in queued],
         **{
             state: [_plain(job) for job in ledger.jobs(state, limit=_SHOWN[state], newest_first=True)]
             for state in ("failed", "incomplete", "delivered", "skipped")
         },
     }
+
+
+def _holds(jobs: Iterable[Job], folders: Mapping[Path, Folder], files: FolderFiles) -> dict[int, Hold]:
+    """Which of these jobs wait because of a file in their folder."""
+    found = {job.id: files.steer(folders[job.folder], job.source, job.kind) for job in jobs if job.folder in folders}
+    return {number: hold for number, hold in found.items() if isinstance(hold, Hold)}
 
 
 def _plain(job: Job) -> dict[str, Any]:

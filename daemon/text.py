@@ -26,6 +26,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 86_400}d {whole % 86_400 // 3600}h"
 
 
+def clock_time(seconds: float, *, decimals: int = 3) -> str:
+    """A place in an episode: `1:02.500`, `1:23:45.000`."""
+    sign, seconds = ("-", -seconds) if seconds < 0 else ("", seconds)
+    seconds = round(seconds, decimals)
+    hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
+    rest = f"{seconds % 60:0{decimals + 3 if decimals else 2}.{decimals}f}"
+    return f"{sign}{hours}:{minutes:02d}:{rest}" if hours else f"{sign}{minutes}:{rest}"
+
+
 class OneLineFormatter(logging.Formatter):
     """Log lines with whatever does not print escaped: a file's name cannot forge a line. Tracebacks keep theirs."""
 

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
+from daemon.bar import bar
 from daemon.names import sources_below
 from daemon.place import make_folder, part_path, read_back, remove, rename_without_replacing
 from daemon.report import assemble, beside, delivered, folder_facts, source_facts, write_report
@@ -25,7 +24,7 @@ from daemon.upscale_arguments import add_arguments, settings_from
 from engine import image
 from engine.errors import KakudaiError, MissingInputError, NothingToDo, OutputError, UsageError
 from engine.files import flush_folder, storing
-from engine.job import EPISODE_EXTENSIONS, Plan, Progress, ProgressEvent, Report, enlarge, plan
+from engine.job import EPISODE_EXTENSIONS, Plan, Report, enlarge, plan
 from engine.sequence import enlarge_sequence, plan_sequence
 from engine.settings import Container, Settings
 from engine.source import Source, open_source
@@ -131,7 +130,7 @@ def _produce(
     with storing(work_dir):
         work_dir.mkdir(exist_ok=True)
     try:
-        with _bar(printable(job.path.name), quiet=arguments.json) as progress:
+        with bar(printable(job.path.name), quiet=arguments.json) as progress:
             if source is None:
                 report = enlarge_sequence(
                     job.path, part, settings, planned=planned, work_dir=work_dir, progress=progress
@@ -174,21 +173,6 @@ def _put(part: Path, output: Path, *, force: bool) -> None:
         flush_folder(output.parent)
 
 
-@contextlib.contextmanager
-def _bar(name: str, *, quiet: bool) -> Iterator[Progress]:
-    """A progress bar that follows the stages of one job; none when quiet or when stderr is no terminal."""
-    with tqdm(desc=name, leave=False, disable=True if quiet else None) as bar:
-
-        def progress(event: ProgressEvent) -> None:
-            bar.set_description_str(f"{name}: {event.stage}", refresh=False)
-            if event.done < bar.n:
-                bar.reset()
-            bar.unit, bar.total = f" {event.unit}", event.total
-            bar.update(event.done - bar.n)
-
-        yield progress
-
-
 def _result(job: _Job, output: Path, report: Report) -> dict[str, object]:
     return {
         "file": printable(job.path),
@@ -204,6 +188,18 @@ def _result(job: _Job, output: Path, report: Report) -> dict[str, object]:
     }
 
 
+def _stages(details: Any) -> str:
+    """How busy each stage was, one a line; nothing for what has no stages (pictures)."""
+    lines = []
+    for stage, share in details.get("stages", {}).items():
+        seconds = details["stage_seconds"][stage]
+        mark = "  ← holds the job back" if stage == details["bottleneck"] else ""
+        lines.append(f"  {stage:<12}{share:>4.0%} busy, {seconds:.1f} s{mark}\n")
+    if details.get("reused_share") is not None:
+        lines.append(f"  {details['reused_share']:.0%} of the pixels were reused\n")
+    return "".join(lines)
+
+
 def _tell(arguments: argparse.Namespace, result: dict[str, object]) -> None:
     if arguments.json:
         sys.stdout.write(json.dumps(result) + "\n")
@@ -213,6 +209,8 @@ def _tell(arguments: argparse.Namespace, result: dict[str, object]) -> None:
         sys.stdout.write(
             f"{result['file']} → {result['output']} ({result['output_size']}{frames}, {duration(seconds)})\n"
         )
+        if arguments.stages:
+            sys.stdout.write(_stages(result["details"]))
     elif result["state"] == "skipped":
         sys.stdout.write(f"{result['file']}: skipped: {result['reason']}\n")
     else:

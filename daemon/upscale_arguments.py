@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from daemon.config import load_config
+from daemon.config_schema import PROFILE
 from engine.errors import UsageError
 from engine.parse_settings import (
     SettingError,
@@ -17,10 +18,10 @@ from engine.parse_settings import (
     parse_model,
     parse_name,
     parse_scale,
-    parse_size,
     parse_stream_number,
     parse_tag,
     parse_target,
+    size_over,
 )
 from engine.settings import (
     Container,
@@ -65,6 +66,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--sequence", action="store_true", help="each folder given holds numbered frames: one job")
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.yaml to take the profile from")
     parser.add_argument("--profile", metavar="NAME", help="profile to start from (default: default)")
+    parser.add_argument(
+        "--stages",
+        action="store_true",
+        help="tell how busy decode, planes, network and encode were, and which holds the job back (episodes)",
+    )
     parser.add_argument("--json", action="store_true", help="one line of JSON for each file, no progress bar")
     add_settings(parser)
 
@@ -79,15 +85,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--target", type=_checked(parse_target), metavar="SIZE", help="fit inside 1080p, 2160p or WIDTHxHEIGHT"
     )
     what.add_argument(
-        "--model",
-        type=_checked(parse_model),
-        help="msrcnn (default), fast, fine, srcnn; bicubic, bilinear, lanczos: no network",
-    )
-    what.add_argument(
-        "--restore",
-        action="store_true",
-        default=None,
-        help="with the model's weights that undo compression and unknown reductions as well",
+        "--model", type=_checked(parse_model), help="msrcnn (default), srcnn; bicubic, bilinear, lanczos: no network"
     )
     what.add_argument("--weights", type=Path, metavar="FILE.h5", help="weights to use instead of the shipped ones")
     what.add_argument(
@@ -184,25 +182,15 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     base = _profile(arguments.config, arguments.profile)
     given = {
         name: getattr(arguments, name)
-        for name in (
-            *("mode", "model", "restore", "weights", "upsampling", "denoise", "rounding", "reuse"),
-            *("device", "encoder", "container", "image_format", "name", "tag"),
-            *("unfit", "damaged", "deinterlace", "video_stream", "ass_layout"),
-        )
+        for name in ("device", *(key.name for key in PROFILE if key.name not in ("scale", "target")))
         if getattr(arguments, name) is not None
     }
     settings = dataclasses.replace(base, **given)
-    asked = arguments.scale is not None or arguments.target is not None
-    if asked or "mode" in given:
-        scale, target = (arguments.scale, arguments.target) if asked else (base.scale, base.target)
-        if settings.mode is Mode.ENHANCE and not asked:
-            scale = target = None  # the size belonged to the profile's own mode
-        try:
-            scale, target = parse_size(mode=settings.mode, scale=scale, target=target)
-        except SettingError as error:
-            raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
-        settings = dataclasses.replace(settings, scale=scale, target=target)
-    return settings
+    try:
+        scale, target = size_over(base, mode=settings.mode, scale=arguments.scale, target=arguments.target)
+    except SettingError as error:
+        raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
+    return dataclasses.replace(settings, scale=scale, target=target)
 
 
 def _profile(config: Path | None, name: str | None) -> Settings:

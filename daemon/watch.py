@@ -143,10 +143,9 @@ class Watcher:
             if path.startswith(f"{watched.root}/"):
                 relative = path[len(watched.root) + 1 :]
                 parts = relative.split("/")
-                paths = ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
-                if any(is_hidden(part) for part in parts) or any(
-                    is_ignored(part, watched.folder.ignore) for part in paths
-                ):
+                if any(is_hidden(part) for part in parts):
+                    return
+                if is_ignored(relative, watched.folder.ignore, is_directory=is_directory):
                     return
                 if is_directory:
                     self._scan(watched, path, seen=set())
@@ -191,9 +190,11 @@ class Watcher:
                 continue
             frames = False
             for entry in entries:
-                if is_hidden(entry.name) or is_ignored(entry.path[len(watched.root) + 1 :], watched.folder.ignore):
+                is_directory = entry.is_dir(follow_symlinks=False)
+                relative = entry.path[len(watched.root) + 1 :]
+                if is_hidden(entry.name) or is_ignored(relative, watched.folder.ignore, is_directory=is_directory):
                     continue
-                if entry.is_dir(follow_symlinks=False):
+                if is_directory:
                     stack.append(entry.path)
                 elif (kind := source_kind(entry.name)) and entry.is_file(follow_symlinks=False):
                     if watched.folder.sequence and kind == "picture" and directory != watched.root:

@@ -7,6 +7,7 @@ what led to it, so that a step the disk refused (`EnvironmentFault`) is simply m
 from __future__ import annotations
 
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from daemon.agreement import accept_plan
 from daemon.claims import Claims
 from daemon.conclusions import Conclusions
 from daemon.config_model import Config
+from daemon.folder_files import FolderFiles
 from daemon.halt import halt
 from daemon.ledger import Ledger
 from daemon.outcome import Stopped
@@ -58,9 +60,22 @@ class Worker:
         """Which folders and jobs wait for the machine."""
         return self._shop.pauses
 
+    @property
+    def files(self) -> FolderFiles:
+        """The files by which folders are steered."""
+        return self._shop.files
+
+    def waits(self) -> dict[Path, tuple[str, str]]:
+        """Reason and remedy for each folder whose jobs wait."""
+        return {
+            **self.pauses.reasons(),
+            **{hold.place: (hold.reason, hold.remedy) for hold in self._claims.holds()},
+        }
+
     def reload(self, config: Config) -> None:
         """Work by another configuration from the next job on."""
         self._shop.config = config
+        self._claims.reload()
 
     @property
     def stopped(self) -> bool:
@@ -102,9 +117,9 @@ class Worker:
 
     def tick(self, *, missing: Mapping[Path, str]) -> None:
         """Go on. `missing` are the watched folders that cannot be listed. Raises `EnvironmentFault` of the ledger."""
-        halted = halt(self._shop.ledger) is not None
+        halted = halt(self._shop.config, self._shop.ledger, now=time.time()) is not None
         if self.running:
-            self.running.draining = halted or self._stopping
+            self.running.draining = halted or self._stopping or self._is_paused(self.running)
             self._attend(self.running)
         if self.running is None:
             self._conclusions.remove_leftovers()
@@ -112,6 +127,9 @@ class Worker:
             if not halted and not self._stopping:
                 self._claims.look_again_at_incomplete(missing)
                 self.running = self._claims.claim(missing)
+
+    def _is_paused(self, running: Running) -> bool:
+        return self.files.paused(running.folder, running.job.source, running.job.kind) is not None
 
     def _attend(self, running: Running) -> None:
         running.hear()

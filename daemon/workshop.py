@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from daemon.config_model import Config, Folder
+from daemon.folder_files import FolderFiles
 from daemon.job import Job
 from daemon.ledger import Ledger
 from daemon.pauses import Pauses
@@ -26,6 +27,7 @@ class Workshop:
         self.ledger = ledger
         self.clock = clock
         self.forget = forget
+        self.files = FolderFiles()
         self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
 
     @property

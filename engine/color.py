@@ -6,68 +6,66 @@ depth in the same range. No RGB in between, so no matrix can be got wrong and no
 
 from __future__ import annotations
 
-import functools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from engine import denoise, resample
-from engine.enlarge import Luma, enlarge_luma
+from engine.levels import dither_pattern, in_strips, luma_range, to_levels
 from engine.models import Model
-from engine.modes import recipe, run_recipe
-from engine.planes import PlaneFormat, Planes
+from engine.modes import Pass, recipe, run_recipe
+from engine.pipeline import Step
+from engine.planes import Plane, PlaneFormat, Planes
 from engine.reuse import FrameReuse
 from engine.settings import Interpolation, Rounding, Settings, Size
+
+Luma = NDArray[np.float32]
+"""(height, width), 0..1 from black to white; sub-black and super-white lie outside."""
 
 _MEASURED_EVERY = 24
 _LEFT = frozenset({"left", "topleft", "bottomleft"})
 _TOP = frozenset({"topleft", "top"})
 
 
-def luma_range(depth: int, *, full_range: bool) -> tuple[int, int]:
-    """The code values of black and of reference white at `depth` bits."""
-    if full_range:
-        return 0, (1 << depth) - 1
-    return 16 << (depth - 8), 235 << (depth - 8)
+@dataclass
+class _Resized:
+    """Luma at the size the network works at, within 0..1, and what lay outside."""
 
-
-def to_levels(
-    values: NDArray[np.float32], *, depth: int, rounding: Rounding, dither: NDArray[np.float32] | None = None
-) -> NDArray[Any]:
-    """Float code values → integers of `depth` bits: to the nearest, or truncated as the authors' code does.
-
-    `dither`: thresholds in 0..1 of the same shape, that decide instead where a value is rounded up.
-    """
-    if dither is not None:
-        whole = np.floor(np.rint(values * 256) / 256 + dither)  # whole numbers stay whole, float noise or not
-    else:
-        whole = np.rint(values) if rounding is Rounding.NEAREST else np.floor(values)
-    return whole.clip(0, (1 << depth) - 1).astype(np.uint8 if depth == 8 else np.uint16)
-
-
-@functools.lru_cache(maxsize=4)
-def dither_pattern(height: int, width: int) -> NDArray[np.float32]:
-    """Thresholds in 0..1, spread evenly over every neighbourhood, the same for every frame.
-
-    Interleaved gradient noise: Jimenez, "Next Generation Post Processing in Call of Duty: Advanced Warfare", 2014.
-    """
-    x, y = np.arange(width)[None, :], np.arange(height)[:, None]
-    pattern: NDArray[np.float32] = ((52.9829189 * ((0.06711056 * x + 0.00583715 * y) % 1)) % 1).astype(np.float32)
-    pattern.setflags(write=False)
-    return pattern
+    image: Luma
+    outside: NDArray[np.intp]
+    """Where, in the flat image. A sigmoid cannot say such values: luma keeps its interpolated ones there."""
+    kept: Luma
 
 
 class _LumaPasses:
     """The passes of a mode on one luma plane, kept as float between them."""
 
     def __init__(self, model: Model, format_: PlaneFormat, rounding: Rounding) -> None:
-        self._model, self._rounding = model, rounding
+        self._upscaler, self._interpolation, self._rounding = model.upscaler, model.interpolation, rounding
         self._depth = format_.depth
         self._black, self._white = luma_range(format_.depth, full_range=format_.full_range)
 
     def enlarge(self, image: Luma, size: Size) -> Luma:
-        return enlarge_luma(image, size, self._model)
+        return self.network(self.resize(image, size))
+
+    def resize(self, image: Luma, size: Size) -> _Resized:
+        """What `enlarge` does before the network."""
+        resized: Luma = resample.resize(image, size, self._interpolation)
+        if self._upscaler is None:
+            return _Resized(resized, np.empty(0, np.intp), np.empty(0, np.float32))
+        clipped = resized.clip(0, 1)
+        outside = np.flatnonzero(clipped != resized)
+        return _Resized(clipped, outside, resized.ravel()[outside])
+
+    def network(self, resized: _Resized) -> Luma:
+        """What `enlarge` does from the network on. The result is the caller's own."""
+        if self._upscaler is None:
+            return resized.image
+        enlarged = np.array(self._upscaler(resized.image))  # reuse goes on writing into what it returned
+        np.put(enlarged, resized.outside, resized.kept)
+        return enlarged
 
     def shrink(self, image: Luma, size: Size) -> Luma:
         shrunk: Luma = resample.resize(image, size, Interpolation.BICUBIC)
@@ -79,7 +77,15 @@ class _LumaPasses:
 
     def to_codes(self, image: Luma, *, dithered: bool = False) -> NDArray[Any]:
         dither = dither_pattern(image.shape[0], image.shape[1]) if dithered else None
-        return to_levels(self.values(image), depth=self._depth, rounding=self._rounding, dither=dither)
+        return in_strips(
+            lambda rows: to_levels(
+                self.values(image[rows]),
+                depth=self._depth,
+                rounding=self._rounding,
+                dither=None if dither is None else dither[rows],
+            ),
+            image.shape,
+        )
 
     def values(self, image: Luma) -> Luma:
         """Code values before they are rounded."""
@@ -88,6 +94,19 @@ class _LumaPasses:
 
     def from_codes(self, plane: NDArray[Any]) -> Luma:
         return (plane.astype(np.float32) - np.float32(self._black)) / np.float32(self._white - self._black)
+
+
+@dataclass
+class _Frame:
+    """A frame on its way."""
+
+    planes: Planes
+    same: tuple[bool, ...]
+    """Which planes are the same as in the frame before."""
+    exact_mean: float | None = None
+    """The mean code value of luma after a plain resize, where it is measured."""
+    resized: _Resized | None = None
+    luma: Luma | None = None
 
 
 def plane_enlarger(
@@ -106,6 +125,8 @@ def plane_enlarger(
 class PlaneEnlarger:
     """Call it with the planes of each frame, in order. Where depth is reduced, the result is dithered.
 
+    `steps` are the same call in three parts, which may run side by side on frames that follow each other. With reuse, a
+    plane that is the same as in the frame before gives the very plane that came out then.
     Every 24th frame is held against a plain bicubic resize, so that `mean_shift` tells what became of the colours.
     """
 
@@ -119,7 +140,7 @@ class PlaneEnlarger:
         model: Model,
     ) -> None:
         self._reuse = model.upscaler if isinstance(model.upscaler, FrameReuse) else None
-        self._passes = recipe(settings.mode, settings.denoise)
+        self._first, *self._passes = recipe(settings.mode, settings.denoise)
         self._arriving = _LumaPasses(model, source, settings.rounding)
         self._leaving = _LumaPasses(model, output, settings.rounding)
         self._output, self._output_size = output, output_size
@@ -136,35 +157,87 @@ class PlaneEnlarger:
         self._middle, self._out_middle = np.float32(1 << (source.depth - 1)), np.float32(1 << (output.depth - 1))
         self._dithered = output.depth < source.depth
         self._frames = 0
+        self._before: Planes = ()
+        self._made: Planes = ()
         self._shifts: list[list[float]] = []
 
     def __call__(self, planes: Planes) -> Planes:
-        if self._reuse is not None:
-            self._reuse.begin_frame()
+        return self._leave(self._enlarge(self._arrive(planes)))
+
+    @property
+    def steps(self) -> tuple[Step, Step, Step]:
+        return Step("planes in", self._arrive), Step("network", self._enlarge), Step("planes out", self._leave)
+
+    def _arrive(self, planes: Planes) -> _Frame:
+        """Luma to float, at the size that the network works at."""
+        frame = _Frame(planes, same=tuple(map(self._same, planes, self._before or (None,) * len(planes))))
+        self._before = planes
         measured = self._frames % _MEASURED_EVERY == 0
         self._frames += 1
+        if frame.same[0] and not measured:
+            return frame
         arrived = self._arriving.from_codes(planes[0])
-        luma = run_recipe(self._passes, arrived, self._output_size, self._leaving)
-        enlarged = [self._leaving.to_codes(luma, dithered=self._dithered)]
-        exact = []
         if measured:
-            exact.append(self._leaving.values(resample.resize(arrived, self._output_size, Interpolation.BICUBIC)))
-        for plane in planes[1:]:
+            exact = self._leaving.values(resample.resize(arrived, self._output_size, Interpolation.BICUBIC))
+            frame.exact_mean = self._mean(exact)
+        if not frame.same[0]:
+            assert self._first in {Pass.ENLARGE, Pass.ENHANCE}, "every recipe begins with the network"
+            frame.resized = self._leaving.resize(arrived, self._output_size)
+        return frame
+
+    def _same(self, plane: Plane, before: Plane | None) -> bool:
+        return self._reuse is not None and before is not None and np.array_equal(plane, before)
+
+    def _enlarge(self, frame: _Frame) -> _Frame:
+        """All passes of the mode."""
+        if self._reuse is not None:
+            self._reuse.begin_frame(held=frame.same[0])
+        if frame.resized is not None:
+            begun = self._leaving.network(frame.resized)
+            frame.resized = None
+            frame.luma = run_recipe(tuple(self._passes), begun, self._output_size, self._leaving)
+        return frame
+
+    def _leave(self, frame: _Frame) -> Planes:
+        """Luma to code values, and chroma."""
+        luma = self._made[0] if frame.luma is None else self._leaving.to_codes(frame.luma, dithered=self._dithered)
+        enlarged, exact_means = [luma], [frame.exact_mean]
+        for index, plane in enumerate(frame.planes[1:], start=1):
+            if frame.same[index] and frame.exact_mean is None:
+                enlarged.append(self._made[index])
+                continue
             assert self._chroma is not None
             values = (self._chroma(plane) - self._middle) * self._gain + self._out_middle
-            dither = dither_pattern(values.shape[0], values.shape[1]) if self._dithered else None
-            enlarged.append(to_levels(values, depth=self._output.depth, rounding=Rounding.NEAREST, dither=dither))
-            exact.append(values)
-        if measured:
+            enlarged.append(self._chroma_codes(values))
+            if frame.exact_mean is not None:
+                exact_means.append(self._mean(values))
+        if frame.exact_mean is not None:
             unit = ((1 << self._output.depth) - 1) / 255 if self._output.full_range else 1 << (self._output.depth - 8)
-            top = (1 << self._output.depth) - 1
             self._shifts.append(
                 [
-                    (float(got.mean(dtype=np.float64)) - float(wanted.clip(0, top).mean(dtype=np.float64))) / unit
-                    for got, wanted in zip(enlarged, exact, strict=True)
+                    (float(got.mean(dtype=np.float64)) - wanted) / unit
+                    for got, wanted in zip(enlarged, exact_means, strict=True)
+                    if wanted is not None
                 ]
             )
-        return tuple(enlarged)
+        self._made = tuple(enlarged)
+        return self._made
+
+    def _chroma_codes(self, values: NDArray[np.float32]) -> Plane:
+        dither = dither_pattern(values.shape[0], values.shape[1]) if self._dithered else None
+        return in_strips(
+            lambda rows: to_levels(
+                values[rows],
+                depth=self._output.depth,
+                rounding=Rounding.NEAREST,
+                dither=None if dither is None else dither[rows],
+            ),
+            values.shape,
+        )
+
+    def _mean(self, values: NDArray[np.float32]) -> float:
+        """Of code values, as far as they can be expressed."""
+        return float(values.clip(0, (1 << self._output.depth) - 1).mean(dtype=np.float64))
 
     @property
     def reused_share(self) -> float | None:

@@ -130,6 +130,13 @@ def check_decoded(source: Source, packets: PacketScan, timestamps: array[int]) -
         )
 
 
+def check_all_decoded(source: Source, packets: PacketScan, timestamps: array[int], damage: Damage) -> None:
+    """Both, at the end of a decode. Raises `InputError`; damage that is accepted is written down."""
+    check_frames(source, timestamps)
+    with damage.expected():
+        check_decoded(source, packets, timestamps)
+
+
 def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits, damage: Damage | None = None) -> PacketScan:
     """Read all packets of the source once and refuse it where any is damaged or missing. Raises `InputError`."""
     damage = damage or Damage(accept=False)

@@ -25,6 +25,7 @@ from engine.probe import EpisodeInfo
 from engine.process import Child
 from engine.settings import Limits
 from engine.source import Source
+from engine.stages import Stages
 
 QUEUE_BYTES = 256 << 20
 """Decoded frames that may wait for the network."""
@@ -56,6 +57,7 @@ class Decoder:
         queue_bytes: int = QUEUE_BYTES,
         start_s: Fraction | None = None,
         hashed: bool = False,
+        stages: Stages | None = None,
     ) -> None:
         """`excused`: complaints of ffmpeg that are no damage, and how often each may be heard.
 
@@ -66,6 +68,7 @@ class Decoder:
         that is, is up to the file: compare the facts; what ffmpeg complains of means nothing then.
         """
         self.damage: list[str] = []
+        self._stages = stages if stages is not None else Stages()
         self._accept_damage = accept_damage
         self.timestamps: array[int] = array("q")
         self.frames = 0
@@ -116,7 +119,8 @@ class Decoder:
         try:
             while True:
                 buffer = np.empty(self._frame_bytes, np.uint8)  # each frame its own: it may outlive its turn
-                filled = self._child.read_into(self._child.stdout_fd, buffer.data)
+                with self._stages("decode"):
+                    filled = self._child.read_into(self._child.stdout_fd, buffer.data)
                 if filled == 0:
                     break
                 if filled < self._frame_bytes:
@@ -162,6 +166,10 @@ class Decoder:
             raise damaged(self._source, "its last frame is incomplete")
         if self.frames != len(self.timestamps):
             raise damaged(self._source, f"{self.frames} frames were decoded, but {len(self.timestamps)} timestamps")
+
+    def stop(self) -> None:
+        """End the iteration, in whatever thread it is."""
+        self._channel.close()
 
     def close(self) -> None:
         """Stop, whether at the end or not; no thread and no child is left."""

@@ -158,6 +158,11 @@ def output_colors(info: EpisodeInfo, output: Size) -> ColorTags:
     return colors
 
 
+def video_of(info: EpisodeInfo, size: Size, format_: PlaneFormat) -> Video:
+    """What an enlarged episode is to its encoder."""
+    return Video(size, format_, info.sample_aspect, output_colors(info, size), info.frame_rate)
+
+
 def _taken_for_sd(size: Size) -> bool:
     """The guess of mpv, which others make as well: BT.601 up to PAL's lines, unless as wide as 720 lines are."""
     return size.width < 1280 and size.height <= _PAL_LINES

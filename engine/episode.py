@@ -5,39 +5,36 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from engine import __version__
-from engine.completeness import Damage, check_decoded, check_frames, prove_complete
-from engine.decode import Decoder
-from engine.encode import Video, output_colors
+from engine.completeness import Damage, prove_complete
+from engine.elsewhere import Elsewhere, EpisodeOrder, make_elsewhere
+from engine.encode import Video, video_of
 from engine.encoders import ENCODERS, check_available, check_size
+from engine.episode_frames import enlarge_frames
 from engine.errors import ProcessingError
 from engine.finished import write_episode
 from engine.frames_out import write_frames
 from engine.interlace import check_interlacing
-from engine.mux import Timing, check_matroska
+from engine.mux import check_matroska
 from engine.mux_mp4 import check_mp4
 from engine.naming import upscale_tag
-from engine.open_gop import opening_complaints
-from engine.packets import PacketScan
-from engine.planes import PlaneFormat, Planes
+from engine.pipeline import EnlargePlanes
+from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo
 from engine.process import tool_version
 from engine.progress import Progress, ProgressEvent
 from engine.report import episode_facts, facts_of
 from engine.segment_records import SegmentRecords
-from engine.segments import PIPELINE_VERSION, Segment, SegmentStore, SegmentWriter, segment_length
-from engine.settings import Container, Damaged, EncoderSettings, Limits, Settings, Size
+from engine.segments import PIPELINE_VERSION, SegmentStore, segment_length
+from engine.settings import Container, Damaged, EncoderSettings, Settings, Size
 from engine.source import Source, open_source
 from engine.verify import verify_episode
-
-EnlargePlanes = Callable[[Planes], Planes]
-"""The planes of a frame in the source's format and size to those in the output's. Called in order, in one thread."""
 
 _LOSSLESS = EncoderSettings("ffv1")
 
@@ -57,24 +54,26 @@ def enlarge_episode(
     info: EpisodeInfo,
     output_size: Size,
     output_format: PlaneFormat,
-    enlarge: EnlargePlanes,
+    enlarge: EnlargePlanes | None,
     settings: Settings,
     container: Container,
     weights_sha256: str | None,
     work_dir: Path,
     progress: Progress,
     records: SegmentRecords | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> EpisodeReport:
     """Enlarge an episode into `part` (a folder for `Container.PNG`), which must not exist.
 
     `part` is complete, proven against the source and flushed when this returns. Segments that an earlier attempt left
     in `work_dir` are verified and reused; their frames are decoded again, so that decoding stays one exact pass.
-    `records`: where segments are written down (None: in notes beside them).
+    `records`: where segments are written down (None: in notes beside them). `elsewhere`: who makes them, in place of
+    `enlarge` and this machine's encoder.
     Raises `InputError` (damaged, incomplete, or not fit for the container), `ProcessingError`, `EnvironmentFault`.
     """
     limits, clock = settings.limits, _Clock()
     encoder = episode_encoder(settings, container)
-    video = Video(output_size, output_format, info.sample_aspect, output_colors(info, output_size), info.frame_rate)
+    video = video_of(info, output_size, output_format)
     check_deliverable(
         source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
     )
@@ -84,7 +83,8 @@ def enlarge_episode(
     with clock("look for fields"):
         fields = check_interlacing(source, info, deinterlace=settings.deinterlace, limits=limits)
     with clock("verify segments"):
-        key = _segment_key(source, settings, encoder, video, weights_sha256)
+        content = source.sha256()
+        key = _segment_key(content, settings, encoder, video, weights_sha256)
         frames_each = segment_length(info.frame_rate)
         store = SegmentStore(
             work_dir / "segments",
@@ -95,20 +95,35 @@ def enlarge_episode(
         )
     reused = len(store.indexes())
 
+    gains: dict[str, object] = {}
     with clock("enlarge"):
-        timing, segments = _enlarge_frames(
-            source,
-            info,
-            packets,
-            enlarge=enlarge,
-            store=store,
-            video=video,
-            encoder=encoder,
-            fields=fields,
-            damage=damage,
-            limits=limits,
-            progress=progress,
-        )
+        if elsewhere is not None:
+            made = make_elsewhere(
+                source,
+                info,
+                packets,
+                elsewhere=elsewhere,
+                order=EpisodeOrder(content, settings, output_size, container, fields, weights_sha256),
+                store=store,
+                damage=damage,
+                progress=progress,
+            )
+            timing, segments, stages, gains = made.timing, made.segments, made.stages, made.details
+        else:
+            assert enlarge is not None
+            timing, segments, stages = enlarge_frames(
+                source,
+                info,
+                packets,
+                enlarge=enlarge,
+                store=store,
+                video=video,
+                encoder=encoder,
+                fields=fields,
+                damage=damage,
+                limits=limits,
+                progress=progress,
+            )
     frames = len(timing.timestamps)
     progress(ProgressEvent("mux", 0, 1, "files"))
     tag = upscale_tag(settings, source=info.size, output=output_size)
@@ -184,6 +199,10 @@ def enlarge_episode(
         "differences": differences,
         "ffmpeg": tool_version("ffmpeg"),
         "seconds": clock.seconds,
+        "stages": stages.shares,
+        "stage_seconds": {stage: round(busy, 3) for stage, busy in stages.seconds.items()},
+        "bottleneck": stages.bottleneck,
+        **gains,
     }
     return EpisodeReport(frames, details)
 
@@ -212,54 +231,11 @@ def check_deliverable(
         check_matroska(info, source)
 
 
-def _enlarge_frames(
-    source: Source,
-    info: EpisodeInfo,
-    packets: PacketScan,
-    *,
-    enlarge: EnlargePlanes,
-    store: SegmentStore,
-    video: Video,
-    encoder: EncoderSettings,
-    fields: str | None,
-    damage: Damage,
-    limits: Limits,
-    progress: Progress,
-) -> tuple[Timing, list[Segment]]:
-    """Decode, enlarge and encode every frame that no finished segment holds; all timestamps and all segments."""
-    with (
-        Decoder(
-            source,
-            info,
-            limits=limits,
-            excused=opening_complaints(source, info, packets, limits),
-            deinterlaced_as=fields,
-            accept_damage=damage.accept,
-        ) as decoder,
-        SegmentWriter(store, video=video, settings=encoder, silence_s=limits.silence_s, subject=source.path) as writer,
-    ):
-        done, expected = 0, len(packets.timestamps)
-        there = store.indexes()
-        for number, planes in enumerate(decoder):
-            index = number // store.frames_each
-            if index not in there:
-                writer.put(index, enlarge(planes))
-            done = number + 1
-            progress(ProgressEvent("enlarge", done, max(done, expected), "frames"))
-        writer.finish()
-    damage.found += decoder.damage
-    check_frames(source, decoder.timestamps)
-    with damage.expected():
-        check_decoded(source, packets, decoder.timestamps)
-    last = packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
-    return Timing(decoder.timestamps, info.time_base, last), store.all(frames=done)
-
-
 def _segment_key(
-    source: Source, settings: Settings, encoder: EncoderSettings, video: Video, weights_sha256: str | None
+    content: str, settings: Settings, encoder: EncoderSettings, video: Video, weights_sha256: str | None
 ) -> str:
     """SHA-256 over everything that decides the bytes of a segment, beside its place in the episode."""
-    deciding: list[Any] = [PIPELINE_VERSION, __version__, tool_version("ffmpeg"), source.sha256(), weights_sha256]
+    deciding: list[Any] = [PIPELINE_VERSION, __version__, tool_version("ffmpeg"), content, weights_sha256]
     deciding += [settings.fingerprint(), encoder.name, sorted(encoder.options), str(video)]
     return hashlib.sha256(json.dumps(deciding).encode()).hexdigest()
 

@@ -91,9 +91,12 @@ def read_header(source: Source, *, limits: Limits) -> Header:
     return _open(source, limits)[1]
 
 
-def read(source: Source, *, limits: Limits) -> Picture:
-    """Decode a still, upright. Raises as `read_header`, and `InputError` when the data is truncated or damaged."""
-    image, header = _open(source, limits)
+def read(source: Source, *, limits: Limits, ours: bool = False) -> Picture:
+    """Decode a still, upright; what Kakudai made too where `ours` is set.
+
+    Raises as `read_header`, and `InputError` when the data is truncated or damaged.
+    """
+    image, header = _open(source, limits, ours=ours)
     lossless = not (header.format is ImageFormat.JPEG or b"VP8 " in source.head(64)[12:])
     if image is None:
         return _picture(_read_bmp(source), header, lossless, {})
@@ -139,7 +142,7 @@ def write(picture: Picture, path: Path, format_: ImageFormat) -> None:
         os.fsync(file.fileno())
 
 
-def _open(source: Source, limits: Limits) -> tuple[pyvips.Image | None, Header]:
+def _open(source: Source, limits: Limits, *, ours: bool = False) -> tuple[pyvips.Image | None, Header]:
     """The lazily opened image (None for BMP) and its header, every refusal made."""
     format_ = format_of(source.head(16))
     if format_ is None:
@@ -165,15 +168,15 @@ def _open(source: Source, limits: Limits) -> tuple[pyvips.Image | None, Header]:
     size = Size(image.width, image.height)
     if image.get_typeof("orientation") and image.get("orientation") >= 5:
         size = Size(image.height, image.width)
-    _refuse(image, source, format_)
+    _refuse(image, source, format_, ours=ours)
     _within(size, limits, source)
     return image, Header(size, format_, _DEPTHS[image.format])
 
 
-def _refuse(image: pyvips.Image, source: Source, format_: ImageFormat) -> None:
+def _refuse(image: pyvips.Image, source: Source, format_: ImageFormat, *, ours: bool) -> None:
     names = image.get_fields()
     software = " ".join(str(image.get(name)) for name in _SOFTWARE_FIELDS if name in names)
-    if "Kakudai" in software:
+    if "Kakudai" in software and not ours:
         raise NothingToDo("was made by Kakudai and is not enlarged again", remedy="give the original", path=source.path)
     pages = image.get("n-pages") if "n-pages" in names else 1
     if pages > 1 or (format_ is ImageFormat.PNG and b"acTL" in source.head(1 << 16)):

@@ -6,6 +6,7 @@ name: delivery belongs to the caller. A folder of numbered frames goes through `
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -14,10 +15,11 @@ from typing import Literal
 
 from engine import __version__, encoders, image
 from engine.color import plane_enlarger
+from engine.elsewhere import CrewGoneError, Elsewhere
 from engine.episode import check_deliverable, enlarge_episode, episode_encoder
 from engine.errors import InputError
 from engine.estimate import other_bytes
-from engine.models import Model, load_model, reusing
+from engine.models import Model, load_model, reusing, weights_hash
 from engine.mux_mp4 import mp4_problems
 from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
 from engine.picture import enlarge_file, output_extension, output_format
@@ -31,6 +33,8 @@ from engine.sizing import output_size
 from engine.source import Source, open_source
 
 __all__ = ["Kind", "Plan", "Progress", "ProgressEvent", "Report", "enlarge", "plan"]
+
+log = logging.getLogger(__name__)
 
 Kind = Literal["picture", "episode", "sequence"]
 
@@ -99,8 +103,12 @@ def enlarge(
     work_dir: Path,
     progress: Progress,
     records: SegmentRecords | None = None,
+    elsewhere: Elsewhere | None = None,
 ) -> Report:
     """Enlarge `source` into `part` (a file, or a folder when the plan says so), which must not exist yet.
+
+    `elsewhere`: who makes the segments of an episode in place of this machine; should they all be gone, and their
+    absence not be waited for, the rest is done here.
 
     `part` is complete, checked (frames out = frames in) and fsynced when this returns. `work_dir` is a folder of this
     job alone for intermediate files (segments); what is found there from an earlier attempt at the same job is used
@@ -110,20 +118,17 @@ def enlarge(
     """
     started = time.monotonic()
     check_checksum(source)
-    model = load_model(settings, Fraction(planned.output_size.height, planned.source_size.height))
-    if planned.kind == "picture":
-        progress(ProgressEvent("enlarge", 0, 1, "pictures"))
-        enlarge_file(source, part, planned.output_size, settings, model)
-        progress(ProgressEvent("enlarge", 1, 1, "pictures"))
-        frames, details = 1, dict[str, object]()
-    else:
-        frames, details = _enlarge_episode(source, part, settings, model, planned, work_dir, progress, records)
-    details |= {
-        "kakudai": __version__,
-        "settings": settings.fingerprint(),
-        "weights_sha256": model.weights_sha256,
-        "device": model.device,
-    }
+    frames, details = None, dict[str, object]()
+    if elsewhere is not None and planned.kind == "episode":
+        try:
+            frames, details = _enlarge_elsewhere(
+                source, part, settings, planned, work_dir, progress, records, elsewhere
+            )
+        except CrewGoneError as gone:
+            log.warning("%s; the rest is done here", gone.reason)
+    if frames is None:
+        frames, details = _enlarge_here(source, part, settings, planned, work_dir, progress, records)
+    details |= {"kakudai": __version__, "settings": settings.fingerprint()}
     return Report(
         planned.kind,
         frames,
@@ -133,6 +138,30 @@ def enlarge(
         details,
         _final_name(source, part, settings, planned),
     )
+
+
+def _enlarge_here(
+    source: Source,
+    part: Path,
+    settings: Settings,
+    planned: Plan,
+    work_dir: Path,
+    progress: Progress,
+    records: SegmentRecords | None,
+) -> tuple[int, dict[str, object]]:
+    model = load_model(settings, _scale(planned))
+    if planned.kind == "picture":
+        progress(ProgressEvent("enlarge", 0, 1, "pictures"))
+        enlarge_file(source, part, planned.output_size, settings, model)
+        progress(ProgressEvent("enlarge", 1, 1, "pictures"))
+        frames, details = 1, dict[str, object]()
+    else:
+        frames, details = _enlarge_episode(source, part, settings, model, planned, work_dir, progress, records)
+    return frames, details | {"weights_sha256": model.weights_sha256, "device": model.device}
+
+
+def _scale(planned: Plan) -> Fraction:
+    return Fraction(planned.output_size.height, planned.source_size.height)
 
 
 def _final_name(source: Source, part: Path, settings: Settings, planned: Plan) -> str:
@@ -242,3 +271,35 @@ def _enlarge_episode(
     )
     reused = enlarge_planes.reused_share
     return report.frames, report.details | {"mean_shift": enlarge_planes.mean_shift, "reused_share": reused}
+
+
+def _enlarge_elsewhere(
+    source: Source,
+    part: Path,
+    settings: Settings,
+    planned: Plan,
+    work_dir: Path,
+    progress: Progress,
+    records: SegmentRecords | None,
+    elsewhere: Elsewhere,
+) -> tuple[int, dict[str, object]]:
+    """Neither loads a network nor looks for a GPU: this machine may have none."""
+    info = probe_episode(source, limits=settings.limits, settings=settings)
+    container = container_for(info, settings)
+    weights_sha256 = weights_hash(settings, _scale(planned))
+    report = enlarge_episode(
+        source,
+        part,
+        info=info,
+        output_size=planned.output_size,
+        output_format=episode_format(info, settings, container),
+        enlarge=None,
+        settings=settings,
+        container=container,
+        weights_sha256=weights_sha256,
+        work_dir=work_dir,
+        progress=progress,
+        records=records,
+        elsewhere=elsewhere,
+    )
+    return report.frames, report.details | {"weights_sha256": weights_sha256, "device": "cluster"}

@@ -79,6 +79,13 @@ class Timing:
         write_durably(path, ("\n".join(lines) + "\n").encode())
 
 
+def timing_of(info: EpisodeInfo, packets: PacketScan, timestamps: array[int]) -> Timing:
+    """The timing of an episode whose frames are shown at `timestamps`."""
+    return Timing(
+        timestamps, info.time_base, packets.last_duration or max(1, round(1 / info.frame_rate / info.time_base))
+    )
+
+
 def timestamp_scale(info: EpisodeInfo) -> int:
     """The Matroska timestamp scale in nanoseconds: the source's own, 1 µs for what came in another container."""
     scale = info.time_base / _NANOSECOND

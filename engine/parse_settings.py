@@ -15,13 +15,13 @@ from fractions import Fraction
 from typing import TypeVar
 
 from engine.encoders import encoder_problems
-from engine.settings import EncoderSettings, Interpolation, Mode, Size
+from engine.settings import EncoderSettings, Interpolation, Mode, Settings, Size
 
 LARGEST_SCALE = 8
 LARGEST_SIDE = 65_535
 """Pixels of a side that the formats in use can hold."""
 
-NETWORKS = ("fast", "fine", "msrcnn", "srcnn")
+NETWORKS = ("msrcnn", "srcnn")
 MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
 """Networks, then the classical resamplings, which stand for "network off"."""
 
@@ -32,6 +32,8 @@ TAG_FIELDS = frozenset({"version", "width", "height", "scale", "model", "mode"})
 """What the text of the tag may hold in braces."""
 
 _LONGEST_TAG = 200
+SizeAsked = tuple[Fraction | None, Size | None]
+"""`scale` and `target` of `Settings`: exactly one is set."""
 _Word = TypeVar("_Word", bound=enum.StrEnum)
 
 
@@ -89,7 +91,7 @@ def parse_target(value: object) -> Size:
     return size
 
 
-def parse_size(*, mode: Mode, scale: object = None, target: object = None) -> tuple[Fraction | None, Size | None]:
+def parse_size(*, mode: Mode, scale: object = None, target: object = None) -> SizeAsked:
     """`(scale, target)` for `Settings`: exactly one is set. Without either, 2× (1× in mode enhance)."""
     if scale is not None and target is not None:
         raise SettingError("scale and target exclude each other; keep one of them")
@@ -102,6 +104,13 @@ def parse_size(*, mode: Mode, scale: object = None, target: object = None) -> tu
     if target is not None:
         return None, parse_target(target)
     return (parse_scale(scale) if scale is not None else Fraction(2)), None
+
+
+def size_over(base: Settings, *, mode: Mode, scale: object = None, target: object = None) -> SizeAsked:
+    """`parse_size`; where neither is asked for, `base` decides, unless it has another idea of size (mode enhance)."""
+    if scale is None and target is None and (mode is Mode.ENHANCE) == (base.mode is Mode.ENHANCE):
+        scale, target = base.scale, base.target
+    return parse_size(mode=mode, scale=scale, target=target)
 
 
 def parse_model(value: object) -> str:

@@ -87,9 +87,11 @@ class FrameReuse:
         """The part of all pixels asked for that the network did not have to compute, 0..1."""
         return 1 - self.computed_pixels / self.asked_pixels if self.asked_pixels else 0.0
 
-    def begin_frame(self) -> None:
-        """The next call belongs to a new frame."""
+    def begin_frame(self, *, held: bool = False) -> None:
+        """The next call belongs to a new frame. `held`: it is the frame before once more, and nobody will call."""
         self._next_slot = 0
+        if held:
+            self.asked_pixels += sum(slot.seen.size for slot in self._slots)
 
     def __call__(self, luma: Luma) -> Luma:
         """As `Upscaler`, to the bit. The result is valid until the same use in the next frame, and read-only."""

@@ -14,7 +14,7 @@ from fractions import Fraction
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from engine.channel import Channel, ChannelClosed
 from engine.decode import queue_frames
@@ -24,6 +24,7 @@ from engine.files import publish, storing
 from engine.planes import Planes
 from engine.segment_records import SegmentRecord, SegmentRecords, SideCarRecords
 from engine.settings import EncoderSettings
+from engine.stages import Stages
 
 PIPELINE_VERSION = 2
 """Raised whenever the same settings would give other segments, so that old ones are not mixed in."""
@@ -158,6 +159,17 @@ def _sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+class SegmentPlace(Protocol):
+    """Where a `SegmentWriter` puts segments: a `SegmentStore`, or what stands in for one."""
+
+    @property
+    def frames_each(self) -> int: ...
+
+    def part(self, index: int) -> Path: ...
+
+    def record(self, index: int, encoded: EncodedSegment) -> None: ...
+
+
 class SegmentWriter:
     """Encodes enlarged frames into the store's segments in a thread of its own. Use as a context manager.
 
@@ -166,8 +178,16 @@ class SegmentWriter:
     """
 
     def __init__(
-        self, store: SegmentStore, *, video: Video, settings: EncoderSettings, silence_s: float, subject: Path
+        self,
+        store: SegmentPlace,
+        *,
+        video: Video,
+        settings: EncoderSettings,
+        silence_s: float,
+        subject: Path,
+        stages: Stages | None = None,
     ) -> None:
+        self._stages = stages if stages is not None else Stages()
         self._store = store
         self._subject = subject
         self._video = video
@@ -180,9 +200,12 @@ class SegmentWriter:
         self._thread = threading.Thread(target=self._run, name="encoder")
         self._thread.start()
 
+    def reserve(self) -> None:
+        """Wait until one more frame may be enlarged; `put` it then."""
+        self._room.acquire()
+
     def put(self, index: int, planes: Planes) -> None:
         """Hand over the next frame, which belongs to segment `index`; waits while the encoder is behind."""
-        self._room.acquire()
         try:
             self._channel.put((index, planes))
         except ChannelClosed:
@@ -222,11 +245,17 @@ class SegmentWriter:
         ) as encoder:
             count = 0
             for planes in islice(frames, self._store.frames_each):
-                encoder.write(planes)
+                with self._stages("encode"):
+                    encoder.write(planes)
                 count += 1
             if count < self._store.frames_each and not self._whole:
                 raise ChannelClosed  # given up in the middle: never record it
-            return encoder.finish()
+            with self._stages("encode"):
+                return encoder.finish()
+
+    def stop(self) -> None:
+        """Give up: what is not on the disk by now is dropped, and whoever waits for room goes on."""
+        self._channel.close()
 
     def __enter__(self) -> Self:
         return self
@@ -234,5 +263,5 @@ class SegmentWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._channel.close()
+        self.stop()
         self._thread.join()

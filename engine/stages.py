@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 
@@ -32,6 +32,13 @@ class Stages:
         finally:
             with self._lock:
                 self._seconds[stage] += time.monotonic() - began
+
+    def add(self, seconds: Mapping[str, float], *, whole_s: float) -> None:
+        """Count work that was done elsewhere, in `whole_s` seconds: the clock is that of all who worked together."""
+        with self._lock:
+            for stage, busy in seconds.items():
+                self._seconds[stage] += busy
+            self._whole_s = (self._whole_s or 0.0) + whole_s
 
     def end(self) -> None:
         """Stop the clock: what follows belongs to no stage."""

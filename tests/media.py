@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import threading
@@ -235,5 +236,8 @@ def enlarge(
 def left_behind() -> list[str]:
     """Threads and child processes that should be gone when a test ends."""
     threads = [t.name for t in threading.enumerate() if t is not threading.main_thread() and not t.daemon]
-    children = [pid for task in Path("/proc/self/task").iterdir() for pid in (task / "children").read_text().split()]
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a thread that has just ended
+            children += (task / "children").read_text().split()
     return threads + children

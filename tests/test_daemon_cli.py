@@ -87,7 +87,7 @@ def test_which_configuration_is_used_is_said(
 def test_config_show_can_be_used_as_a_configuration(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (config.parent / "w.h5").touch()
     config.write_text(
-        "state_dir: state\nretry: {attempts: 9}\n"
+        "state_dir: state\nretry: {attempts: 9}\nhours: 22:00-08:00\nworker: {nice: 3}\n"
         "profiles: {p: {mode: double-enlarge, target: 1080p, weights: w.h5, encoder: {name: x264, crf: 12}}}\n"
         "folders: [{input: in, output: out, profile: p, ignore: ['*.x'], original: move, moved_to: done}]\n"
     )
@@ -98,6 +98,7 @@ def test_config_show_can_be_used_as_a_configuration(config: Path, capsys: pytest
     again.write_text(shown)
     first, second = load_config(config), load_config(again)
     assert first.folders == second.folders
+    assert (first.hours, first.worker) == (second.hours, second.worker)
     assert (first.retry, first.state_dir, first.profiles) == (second.retry, second.state_dir, second.profiles)
 
 

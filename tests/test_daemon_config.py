@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load_config
-from daemon.config_model import Config, Original, TakenName
+from daemon.config_model import Config, Original, TakenName, WorkerLimits
+from daemon.schedule import Span
 from engine.errors import ConfigError, MissingInputError
 from engine.settings import Container, EncoderSettings, ImageFormat, Mode, Size
 
@@ -48,6 +49,8 @@ rescan_s: 7
 limits: {max_pixels: 1000, max_output_pixels: 4000, silence_s: 9}
 retention: {work_days: 1, history_days: 2}
 retry: {attempts: 5, wait_s: 0.5}
+worker: {nice: 5, memory_bytes: 100_000_000, stall_s: 60}
+hours: ["22:00-08:00", "12:00-13:00"]
 profiles:
   tv: {mode: double-enlarge, target: 1080p, model: srcnn, weights: w.h5, upsampling: bilinear, denoise: none,
        rounding: paper, encoder: {name: svtav1, crf: 30}, container: png, image_format: webp,
@@ -59,6 +62,8 @@ folders:
     )
     assert (config.state_dir, config.rescan_s) == (tmp_path / "state", 7)
     assert (config.retention.history_days, config.retry.attempts) == (2, 5)
+    assert config.worker == WorkerLimits(5, 100_000_000, 60)
+    assert config.hours == (Span(22 * 60, 8 * 60), Span(12 * 60, 13 * 60))
     (folder,) = config.folders
     assert (folder.input, folder.output, folder.moved_to) == (
         tmp_path / "in",
@@ -87,6 +92,8 @@ def test_all_problems_are_reported_at_once_with_their_paths(tmp_path: Path) -> N
         tmp_path,
         """
 stat_dir: x
+hours: 9 to 5
+worker: {nice: -1}
 retention: {work_days: soon}
 profiles:
   fast: {scale: 9, encoder: {name: x265, crff: 3}}
@@ -102,6 +109,8 @@ folders:
     assert 'stat_dir: unknown key; did you mean "state_dir"?' in problems
     assert 'folders[1].profile: no profile named "fst"; did you mean "fast"?' in problems
     for start in (
+        'hours: "9 to 5" is no span of hours',
+        "worker.nice: -1 is out of range",
         'retention.work_days: should be a number, not "soon"',
         "profiles.fast.scale: 9 is out of range",
         'profiles.fast.encoder: x265 has no option "crff"; did you mean "crf"?',
@@ -114,7 +123,7 @@ folders:
         "folders[2].moved_to: is missing",
     ):
         assert f"\n{start}" in f"\n{text}", start
-    assert len(problems) == 12
+    assert len(problems) == 14
 
 
 @pytest.mark.parametrize(
@@ -150,6 +159,12 @@ def test_doubled_keys_and_broken_yaml_are_told_by_line(tmp_path: Path) -> None:
     ]
     (problem,) = _problems(tmp_path, "device: [cpu\nrescan_s: 3")
     assert problem.startswith("line 2, column ")
+
+
+@pytest.mark.parametrize("text", ["device: 2026-99-99", "device: " + "9" * 5000, "device: " + "[" * 5000])
+def test_what_the_yaml_reader_itself_chokes_on_is_told(tmp_path: Path, text: str) -> None:
+    (problem,) = _problems(tmp_path, text)
+    assert problem.startswith("not YAML")
 
 
 @pytest.mark.parametrize("text", ["- a\n- b", "device", "folders: {input: a}", "folders: [a]", "profiles: [x]"])

@@ -114,6 +114,24 @@ def test_what_holds_the_job_back_is_passed_on() -> None:
     process.close()
 
 
+def test_one_that_beats_but_gets_nowhere_is_ended() -> None:
+    process, now = _Says(PROGRESS), [0.0]
+    running = _running(process)
+    running._clock = lambda: now[0]
+    for now[0] in (0.0, 3000.0, 3590.0):
+        os.write(process._end, b'{"event": "beat"}\n')
+        running.hear()
+        assert running.verdict() is None
+    now[0] = 3601.0
+    os.write(process._end, b'{"event": "beat"}\n' + PROGRESS)
+    running.hear()
+    outcome = running.verdict()
+    assert isinstance(outcome, Failed)
+    assert "no progress for 1h 00m" in outcome.reason
+    assert not outcome.is_final
+    process.close()
+
+
 def test_half_a_line_waits_for_the_rest() -> None:
     process = _Says(b'{"event": "be')
     running = _running(process)

@@ -113,9 +113,12 @@ def test_numbered_frames_are_one_job(tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "cut [24p]").iterdir())) == 3
 
 
-def test_an_episode_becomes_an_episode_or_frames(tmp_path: Path) -> None:
+def test_an_episode_becomes_an_episode_or_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = media.fansub(tmp_path / "Title - 01.mkv", frames=4)
-    assert upscale(source, "-o", tmp_path / "out", "--encoder", "x264:crf=30,preset=ultrafast") == 0
+    assert upscale(source, "-o", tmp_path / "out", "--encoder", "x264:crf=30,preset=ultrafast", "--stages") == 0
+    _, *stages = capsys.readouterr().out.splitlines()
+    assert {line[:12].strip() for line in stages} == {"decode", "planes in", "network", "planes out", "encode"}
+    assert sum("holds the job back" in line for line in stages) == 1
     (made,) = (tmp_path / "out").iterdir()
     assert len(media.frame_hashes(made)) == 4
     assert upscale(source, "-o", tmp_path / "frames", "--container", "png") == 0

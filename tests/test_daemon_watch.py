@@ -261,13 +261,17 @@ def test_a_reached_limit_of_watches_is_told_once_and_the_rescan_finds_all(
 
 
 def test_ignored_names_and_folders_are_left_alone(inbox: Path, desk_for: Callable[..., _Desk]) -> None:
-    desk = desk_for(ignore=("*.sample.mkv", "Extras", "raw/*.png"))
+    desk = desk_for(ignore=("*.sample.mkv", "Extras", "raw/*.png", "old/", "sketch*.png", "!sketch-final.png"))
     desk.after(0)
-    for name in ("a.sample.mkv", "x/Extras/b.png", "raw/c.png", "x/raw/d.png", "e.png", ".trash/f.png"):
-        (inbox / name).parent.mkdir(parents=True, exist_ok=True)
-        (inbox / name).write_bytes(b"x")
-    desk.after(0)
-    assert desk.after(6) == ["e.png", "x/raw/d.png"]
+    ignored = ["a.sample.mkv", "x/Extras/b.png", "x/Extras/sketch-final.png", "raw/c.png", ".trash/f.png"]
+    ignored += ["x/old/g.png", "sketch1.png"]
+    taken = ["e.png", "old.png", "raw/deep/h.png", "sketch-final.png", "x/raw/d.png"]
+    for wait_s in (0, 70):  # found by events, and by the rescan that follows
+        for name in (*ignored, *taken):
+            (inbox / name).parent.mkdir(parents=True, exist_ok=True)
+            (inbox / name).write_bytes(b"x" * (wait_s + 1))
+        assert desk.after(wait_s) == []
+        assert desk.after(6) == taken
 
 
 def test_a_lost_folder_is_told_and_drops_nothing(inbox: Path, tmp_path: Path, desk_for: Callable[..., _Desk]) -> None:

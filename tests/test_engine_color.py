@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.color import luma_range, plane_enlarger
+from engine.color import plane_enlarger
+from engine.levels import luma_range
 from engine.models import Model
 from engine.planes import PlaneFormat, Planes, plane_format
 from engine.resample import ChromaResampler

@@ -13,9 +13,10 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.color import PlaneEnlarger, dither_pattern, to_levels
+from engine.color import PlaneEnlarger
 from engine.encode import output_colors
 from engine.job import enlarge, plan
+from engine.levels import dither_pattern, to_levels
 from engine.models import Model, load_model
 from engine.planes import PlaneFormat, Planes, plane_format
 from engine.probe import ColorTags, probe_episode, read_headers

@@ -27,6 +27,14 @@ def test_figures_equal_those_of_scikit_image() -> None:
     assert measure.psnr(one, other) == pytest.approx(26.85406348599694, abs=1e-12)
 
 
+def test_deeper_levels_equal_scikit_image_too() -> None:
+    """The same at 10 bit: data_range=1023."""
+    one, other = _pair()
+    deep, deep_other = one[..., 1].astype(np.uint16) * 4 + 1, other[..., 1].astype(np.uint16) * 4
+    assert measure.ssim(deep, deep_other, peak=1023) == pytest.approx(0.6676209787575264, abs=1e-12)
+    assert measure.psnr(deep, deep_other, peak=1023) == pytest.approx(26.90887685217283, abs=1e-12)
+
+
 def test_equal_pictures() -> None:
     one = blobs(1)
     assert measure.psnr(one, one) == 100

@@ -1,0 +1,28 @@
+"""A progress bar with the time left, for whatever takes longer than a moment."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from tqdm import tqdm
+
+from engine.progress import Progress, ProgressEvent
+
+
+@contextlib.contextmanager
+def bar(name: str, *, quiet: bool) -> Iterator[Progress]:
+    """A bar that follows the stages of one job; none when quiet or when stderr is no terminal."""
+    stage = name
+    with tqdm(desc=name, leave=False, dynamic_ncols=True, disable=True if quiet else None) as shown:
+
+        def progress(event: ProgressEvent) -> None:
+            nonlocal stage
+            if event.stage != stage or event.done < shown.n:
+                stage = event.stage
+                shown.reset()
+            shown.set_description_str(f"{name}: {stage}", refresh=False)
+            shown.unit, shown.total = f" {event.unit}", event.total
+            shown.update(event.done - shown.n)
+
+        yield progress
