@@ -180,6 +180,7 @@ def _work_on_file(source: Source, request: Request, channel: Channel) -> None:
         work_dir=work_dir,
         progress=channel.progress,
         records=records,
+        glimpsed=lambda frame: channel.send("glimpse", frame=frame),
     )
     if source.changed():
         raise SourceChanged

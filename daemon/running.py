@@ -28,6 +28,8 @@ _PLAN = (
     *("source_size", "output_size", "work_bytes", "output_bytes"),
 )
 _NO_LIMITS = WorkerLimits()
+GLIMPSE = "glimpse.jpg"
+"""In the work folder: a piece of a frame before and after. As `engine.glimpse` has it, which loads OpenCV."""
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
 
@@ -69,6 +71,8 @@ class Running:
         self.warnings: deque[str] = deque(maxlen=100)
         self.plan: Mapping[str, Any] = {}
         self.wanted: Path | None = None
+        self.glimpse: int | None = None
+        """The frame of the last look at the work."""
         self._work_dir = work_dir
         self._clock = clock
         self._limits = limits
@@ -140,6 +144,8 @@ class Running:
             case "segment":
                 self.segments.append(record_from(event))
                 self._moved = self._heard
+            case "glimpse":
+                self.glimpse = _whole(event["frame"])
             case "warning":
                 self.warnings.append(str(event["message"]))
             case "done":
@@ -222,7 +228,7 @@ class Running:
     def status(self) -> dict[str, Any]:
         """For people: how far, how fast, how long still."""
         status: dict[str, Any] = {"seconds": round(self.seconds, 1), "pid": self.process.pid}
-        status |= {"draining": self.draining, "memory_bytes": memory_bytes(self.process.pid)}
+        status |= {"draining": self.draining, "memory_bytes": memory_bytes(self.process.pid), "glimpse": self.glimpse}
         for key in ("kind", "source_size", "output_size", "frames"):
             status[key] = self.plan.get(key)
         if self._progress:

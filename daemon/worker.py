@@ -21,7 +21,8 @@ from daemon.halt import halt
 from daemon.ledger import Ledger
 from daemon.outcome import Stopped
 from daemon.pauses import Pauses
-from daemon.running import Running
+from daemon.running import GLIMPSE, Running
+from daemon.tally import Tally
 from daemon.text import printable
 from daemon.workshop import Workshop
 
@@ -71,6 +72,17 @@ class Worker:
             **self.pauses.reasons(),
             **{hold.place: (hold.reason, hold.remedy) for hold in self._claims.holds()},
         }
+
+    @property
+    def tally(self) -> Tally:
+        """What was done so far."""
+        return self._shop.tally
+
+    def glimpse_path(self, number: int) -> Path | None:
+        """The last look at the running job's work, if that is job `number` and it took one."""
+        if self.running is None or self.running.job.id != number or self.running.glimpse is None:
+            return None
+        return self._shop.work_dir(self.running.job) / GLIMPSE
 
     def reload(self, config: Config) -> None:
         """Work by another configuration from the next job on."""
@@ -146,6 +158,7 @@ class Worker:
             running.outlived = True
         if running.outcome is not None and running.ended():
             self._conclusions.conclude(running, running.outcome, stopping=self._stopping)
+            self._shop.tally.note(running.outcome)
             running.process.close()
             self.running = None
 

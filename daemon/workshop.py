@@ -11,6 +11,7 @@ from daemon.folder_files import FolderFiles
 from daemon.job import Job
 from daemon.ledger import Ledger
 from daemon.pauses import Pauses
+from daemon.tally import Tally
 from daemon.text import printable
 from engine.errors import KakudaiError
 
@@ -28,6 +29,7 @@ class Workshop:
         self.clock = clock
         self.forget = forget
         self.files = FolderFiles()
+        self.tally = Tally()
         self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
 
     @property

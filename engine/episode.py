@@ -20,6 +20,7 @@ from engine.episode_frames import enlarge_frames
 from engine.errors import ProcessingError
 from engine.finished import write_episode
 from engine.frames_out import write_frames
+from engine.glimpse import Glimpse
 from engine.interlace import check_interlacing
 from engine.mux import check_matroska
 from engine.mux_mp4 import check_mp4
@@ -62,13 +63,14 @@ def enlarge_episode(
     progress: Progress,
     records: SegmentRecords | None = None,
     elsewhere: Elsewhere | None = None,
+    glimpse: Glimpse | None = None,
 ) -> EpisodeReport:
     """Enlarge an episode into `part` (a folder for `Container.PNG`), which must not exist.
 
     `part` is complete, proven against the source and flushed when this returns. Segments that an earlier attempt left
     in `work_dir` are verified and reused; their frames are decoded again, so that decoding stays one exact pass.
     `records`: where segments are written down (None: in notes beside them). `elsewhere`: who makes them, in place of
-    `enlarge` and this machine's encoder.
+    `enlarge` and this machine's encoder. `glimpse` sees some of the frames, where they are made here.
     Raises `InputError` (damaged, incomplete, or not fit for the container), `ProcessingError`, `EnvironmentFault`.
     """
     limits, clock = settings.limits, _Clock()
@@ -123,6 +125,7 @@ def enlarge_episode(
                 damage=damage,
                 limits=limits,
                 progress=progress,
+                glimpse=glimpse,
             )
     frames = len(timing.timestamps)
     progress(ProgressEvent("mux", 0, 1, "files"))

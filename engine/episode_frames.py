@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from engine.completeness import Damage, check_all_decoded
 from engine.decode import Decoder
 from engine.encode import Video
+from engine.glimpse import Glimpse
 from engine.mux import Timing, timing_of
 from engine.open_gop import opening_complaints
 from engine.packets import PacketScan
@@ -33,6 +34,7 @@ def enlarge_frames(
     damage: Damage,
     limits: Limits,
     progress: Progress,
+    glimpse: Glimpse | None = None,
 ) -> tuple[Timing, list[Segment], Stages]:
     """Decode, enlarge and encode every frame that no finished segment holds, all side by side.
 
@@ -63,6 +65,8 @@ def enlarge_frames(
                     yield None
                 else:
                     writer.reserve()
+                    if glimpse is not None:
+                        glimpse.before(number, planes)
                     yield planes
 
         def stop() -> None:
@@ -73,6 +77,8 @@ def enlarge_frames(
             for number, planes in enumerate(pipeline):
                 if planes is not None:
                     writer.put(number // store.frames_each, planes)
+                    if glimpse is not None:
+                        glimpse.after(number, planes)
                 done = number + 1
                 progress(
                     ProgressEvent(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -19,6 +20,7 @@ from engine.elsewhere import CrewGoneError, Elsewhere
 from engine.episode import check_deliverable, enlarge_episode, episode_encoder
 from engine.errors import InputError
 from engine.estimate import other_bytes
+from engine.glimpse import GLIMPSE, Glimpse
 from engine.models import Model, load_model, reusing, weights_hash
 from engine.mux_mp4 import mp4_problems
 from engine.naming import CHECKSUM_FIELD, check_checksum, crc32, output_name
@@ -104,11 +106,13 @@ def enlarge(
     progress: Progress,
     records: SegmentRecords | None = None,
     elsewhere: Elsewhere | None = None,
+    glimpsed: Callable[[int], None] | None = None,
 ) -> Report:
     """Enlarge `source` into `part` (a file, or a folder when the plan says so), which must not exist yet.
 
     `elsewhere`: who makes the segments of an episode in place of this machine; should they all be gone, and their
-    absence not be waited for, the rest is done here.
+    absence not be waited for, the rest is done here. `glimpsed` is told the number of a frame of an episode, now and
+    then, after a piece of it before and after was written to `GLIMPSE` in `work_dir`.
 
     `part` is complete, checked (frames out = frames in) and fsynced when this returns. `work_dir` is a folder of this
     job alone for intermediate files (segments); what is found there from an earlier attempt at the same job is used
@@ -127,7 +131,7 @@ def enlarge(
         except CrewGoneError as gone:
             log.warning("%s; the rest is done here", gone.reason)
     if frames is None:
-        frames, details = _enlarge_here(source, part, settings, planned, work_dir, progress, records)
+        frames, details = _enlarge_here(source, part, settings, planned, work_dir, progress, records, glimpsed)
     details |= {"kakudai": __version__, "settings": settings.fingerprint()}
     return Report(
         planned.kind,
@@ -148,6 +152,7 @@ def _enlarge_here(
     work_dir: Path,
     progress: Progress,
     records: SegmentRecords | None,
+    glimpsed: Callable[[int], None] | None,
 ) -> tuple[int, dict[str, object]]:
     model = load_model(settings, _scale(planned))
     if planned.kind == "picture":
@@ -156,7 +161,9 @@ def _enlarge_here(
         progress(ProgressEvent("enlarge", 1, 1, "pictures"))
         frames, details = 1, dict[str, object]()
     else:
-        frames, details = _enlarge_episode(source, part, settings, model, planned, work_dir, progress, records)
+        frames, details = _enlarge_episode(
+            source, part, settings, model, planned, work_dir, progress, records, glimpsed
+        )
     return frames, details | {"weights_sha256": model.weights_sha256, "device": model.device}
 
 
@@ -241,6 +248,7 @@ def _enlarge_episode(
     work_dir: Path,
     progress: Progress,
     records: SegmentRecords | None,
+    glimpsed: Callable[[int], None] | None,
 ) -> tuple[int, dict[str, object]]:
     info = probe_episode(source, limits=settings.limits, settings=settings)
     container = container_for(info, settings)
@@ -268,6 +276,15 @@ def _enlarge_episode(
         work_dir=work_dir,
         progress=progress,
         records=records,
+        glimpse=None
+        if glimpsed is None
+        else Glimpse(
+            work_dir / GLIMPSE,
+            glimpsed,
+            source=(info.format, info.size),
+            output=(leaving, planned.output_size),
+            matrix=info.colors.matrix,
+        ),
     )
     reused = enlarge_planes.reused_share
     return report.frames, report.details | {"mean_shift": enlarge_planes.mean_shift, "reused_share": reused}

@@ -24,6 +24,7 @@ CONFIG = """
 state_dir: state
 device: cpu
 rescan_s: 1
+web: false
 retry: {attempts: 3, wait_s: 0.1}
 profiles:
   fast: {model: bicubic, encoder: {name: x264, preset: ultrafast}}
