@@ -26,6 +26,27 @@ def status_of(config: Config) -> dict[str, Any]:
     return order(config, {"do": "status"})
 
 
+def page_address(config: Config) -> str:
+    """The status page's address, with the token that lets a browser steer. Raises `MissingInputError`."""
+    answer = _ask_service(config, {"do": "web"})
+    if answer is None:
+        raise MissingInputError(
+            "no service runs, so there is no page", remedy=f"start it: kakudai run --config {config.path}"
+        )
+    found = _done(answer)
+    if found["address"] is None:
+        raise MissingInputError(
+            found["reason"] or "the status page is turned off (web: false)",
+            remedy=found["remedy"] or "take that line out of the configuration, then reload the service",
+            path=config.path,
+        )
+    entrance = f"/enter?token={found['token']}"
+    if found["address"].startswith("unix:"):
+        path = found["address"].removeprefix("unix:")
+        return f"http://localhost:8640{entrance}\n  through the socket: ssh -L 8640:{path} HOST"
+    return f"{found['address']}{entrance}"
+
+
 def rates_of(config: Config) -> dict[tuple[str, str], KnownRate]:
     """What earlier jobs took, by fingerprint and kind. Raises `MissingInputError` where no service ever worked."""
     return {

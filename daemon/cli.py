@@ -96,6 +96,9 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
     _add(commands, "run", _run, "watch folders and enlarge what is dropped there", config=True)
     status = _add(commands, "status", _status, "what is done now, what waits, what failed and why", config=True)
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    status.add_argument(
+        "--url", action="store_true", help="the status page's address instead, with the token that lets a browser steer"
+    )
     for name, order in ORDERS.items():
         parser_of_order = _add(commands, name, _order, order.help, config=True)
         parser_of_order.set_defaults(order=name)
@@ -159,9 +162,12 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _status(arguments: argparse.Namespace) -> int:
-    from daemon.asking import status_of
+    from daemon.asking import page_address, status_of
     from daemon.status import render
 
+    if arguments.url:
+        print(page_address(_load(arguments, tell=False)))
+        return 0
     state = status_of(_load(arguments, tell=False))
     print(json.dumps(state, indent=2, ensure_ascii=False) if arguments.json else render(state))
     return 0

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.config_model import POLLING_SETTLE_S, Config, Folder, Original, Retention, Retry, WorkerLimits
+from daemon.config_model import POLLING_SETTLE_S, Config, Folder, Original, Retention, Retry, Web, WorkerLimits
 from daemon.config_reader import LARGEST_FILE, Section, load_yaml
 from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key
 from engine.errors import ConfigError, MissingInputError
@@ -18,7 +18,7 @@ from engine.settings import Interpolation, Limits, Settings
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, WorkerLimits)
+_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, Web, WorkerLimits)
 
 
 def default_config_path() -> Path:
@@ -84,6 +84,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         limits=limits,
         retention=_read_fixed(top, "retention", Retention),
         retry=_read_fixed(top, "retry", Retry),
+        web=_read_web(top),
         worker=_read_fixed(top, "worker", WorkerLimits),
         profiles=profiles,
         folders=tuple(_read_folder(section, profiles) for section in sections),
@@ -132,6 +133,17 @@ def _defaults(kind: type[Config | Folder | _Fixed]) -> dict[str, Any]:
 def _read_fixed(top: Section, name: str, kind: type[_Fixed]) -> _Fixed:
     keys = SECTIONS[name]
     return kind(**take(top.section(name, known=_names(keys)), keys, _defaults(kind)))
+
+
+def _read_web(top: Section) -> Web | None:
+    if top.raw("web") is False:
+        return None
+    web = _read_fixed(top, "web", Web)
+    given = top.raw("web")
+    for key in ("host", "port"):
+        if web.socket is not None and isinstance(given, Mapping) and key in given:
+            top.complain(f"web.{key}", "does nothing beside socket; drop one of them")
+    return web
 
 
 def _read_folder(section: Section, profiles: Mapping[str, Settings]) -> Folder:

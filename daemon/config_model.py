@@ -85,6 +85,18 @@ class WorkerLimits:
 
 
 @dataclass(frozen=True)
+class Web:
+    """Where the status page listens: on a host's port, or on a unix socket."""
+
+    host: str = "127.0.0.1"
+    port: int = 8640
+    """0: any that is free."""
+    socket: Path | None = None
+    names: tuple[str, ...] = ()
+    """Further names under which browsers reach it, such as a proxy's."""
+
+
+@dataclass(frozen=True)
 class Folder:
     """One watched folder and what becomes of the files dropped into it. Paths are absolute."""
 
@@ -123,6 +135,8 @@ class Config:
     reports: Reports = Reports.FOLDER
     check_space: bool = True
     """Start a job only where the disks have room for what it is expected to need."""
+    web: Web | None = dataclasses.field(default_factory=Web)
+    """Where the status page is; None: there is none."""
     work_base: Path | None = None
     """A folder of the user's, in which the work folder is made; None: it is `work` in `state_dir`."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.config_model import Original, Reports, TakenName
-from daemon.config_reader import flag, number, path_below, patterns, whole, word
+from daemon.config_reader import flag, number, path_below, patterns, whole, word, words
 from daemon.schedule import parse_hours
 from engine.parse_settings import (
     LARGEST_SCALE,
@@ -140,5 +140,12 @@ TOP = (
     _choice("reports", Reports),
     _key("hours", "HH:MM-HH:MM, or a list of such", parse_hours),
 )
-SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY, "worker": WORKER}
+WEB = (
+    _key("host", "a name or an address of this machine", word),
+    _whole("port", 0, 65_535),
+    _path("socket"),
+    _key("names", "a list of host names", words),
+)
+"""Or `web: false`."""
+SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY, "worker": WORKER, "web": WEB}
 """Mappings at the top that hold fixed keys; beside them stand `profiles` (by name) and `folders` (a list)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from daemon.config_model import Config, Folder
+from daemon.config_model import Config, Folder, Web
 from daemon.request import settings_to_plain
 from engine.settings import Settings
 
@@ -21,6 +21,7 @@ def show(config: Config) -> str:
         "rescan_s": config.rescan_s,
         "check_space": config.check_space,
         "reports": str(config.reports),
+        "web": False if config.web is None else _web(config.web),
         "limits": dataclasses.asdict(config.limits),
         "retention": dataclasses.asdict(config.retention),
         "retry": dataclasses.asdict(config.retry),
@@ -31,6 +32,11 @@ def show(config: Config) -> str:
     }
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
     return f"# {config.path.absolute()}\n{text}"
+
+
+def _web(web: Web) -> dict[str, Any]:
+    place = {"host": web.host, "port": web.port} if web.socket is None else {"socket": str(web.socket)}
+    return {**place, **({"names": list(web.names)} if web.names else {})}
 
 
 def _profile(settings: Settings) -> dict[str, Any]:

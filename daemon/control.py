@@ -29,7 +29,7 @@ class ControlServer:
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._listener.setblocking(False)
-        with _folder_of(path) as name:
+        with folder_of(path) as name:
             self._listener.bind(name)
         path.chmod(0o660)
         self._listener.listen(8)
@@ -99,7 +99,7 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
         client.settimeout(_PATIENCE_S)
         try:
-            with _folder_of(path) as name:
+            with folder_of(path) as name:
                 client.connect(name)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             return None
@@ -111,7 +111,7 @@ def ask(state_dir: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 @contextlib.contextmanager
-def _folder_of(path: Path) -> Iterator[str]:
+def folder_of(path: Path) -> Iterator[str]:
     """A name for a socket that fits in sun_path (108 bytes), however long the path to its folder is."""
     fd = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.history import History
 from daemon.job import Delivery, Job
 from daemon.ledger_transitions import Transitions
 from daemon.rates import Rates
@@ -40,6 +41,7 @@ class Ledger(Transitions):
         self.path = path
         self._now = now
         self._store = Store(path)
+        self.history = History(self._store)
         self.segments = SegmentRows(self._store, now=now)
         self.rates = Rates(self._store, now=now)
         found = self._store.rows("SELECT max(position) FROM jobs")[0][0]

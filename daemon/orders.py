@@ -7,7 +7,8 @@
     {"do": "priority", "jobs": […], "priority": 5}
     {"do": "retry", "jobs": […] | null}                         → {"jobs": [1], "refused": {"2": "it is delivered"}}
 
-Whatever cannot be understood or done is answered with {"error": "…", "remedy": "…"}.
+What only looks stands in `daemon.looks`. Whatever cannot be understood or done is answered with
+{"error": "…", "remedy": "…", "exit_code": 64}.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from daemon.ledger import Judged, Ledger
+from daemon.looks import Looks
 from daemon.text import printable
 from daemon.worker import Worker
 from engine.errors import KakudaiError, UsageError
@@ -33,9 +35,19 @@ Answer = Mapping[str, Any]
 
 
 class Orders:
-    """Answers orders: in the service with its `worker`; while none runs, by whoever holds the lock."""
+    """Answers orders: in the service with its `worker`; while none runs, by whoever holds the lock.
 
-    def __init__(self, ledger: Ledger, *, snapshot: Callable[[], dict[str, Any]], worker: Worker | None = None) -> None:
+    `more` are questions that the service alone can answer.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        *,
+        snapshot: Callable[[], dict[str, Any]],
+        worker: Worker | None = None,
+        more: Mapping[str, Callable[[Answer], Answer]] | None = None,
+    ) -> None:
         self._ledger = ledger
         self._worker = worker
         self._known: Mapping[str, Callable[[Answer], Answer]] = {
@@ -47,6 +59,8 @@ class Orders:
             "priority": self._prioritise,
             "front": self._move_to_front,
             "retry": self._retry,
+            **Looks(ledger).known,
+            **(more or {}),
         }
 
     def answer(self, request: Answer) -> Answer:
@@ -57,7 +71,7 @@ class Orders:
                 raise UsageError("no such request", remedy=f"there are {', '.join(self._known)}")
             return act(request)
         except KakudaiError as error:
-            return {"error": str(error), "remedy": error.remedy}
+            return {"error": str(error), "remedy": error.remedy, "exit_code": error.exit_code}
 
     def _rates(self, _request: Answer) -> Answer:
         known = self._ledger.rates.all().items()

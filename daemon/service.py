@@ -10,7 +10,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from daemon.control import ControlServer
 from daemon.housekeeping import clean_up
 from daemon.ledger import Ledger
 from daemon.lock import state_lock
+from daemon.looks import folders_for_people
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.orders import Orders
 from daemon.place import make_folder
@@ -31,6 +32,7 @@ from daemon.rebuild import open_ledger
 from daemon.status import headline, snapshot
 from daemon.text import printable
 from daemon.watch import Watcher
+from daemon.web.server import WebServer
 from daemon.worker import Worker
 from engine.errors import ConfigError, EnvironmentFault, KakudaiError
 
@@ -93,11 +95,18 @@ class Service:
         self.watcher = self._watch(config)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again)
         self._heard: JobProcess | None = None
-        orders = Orders(ledger, snapshot=self._snapshot, worker=self.worker)
+        orders = Orders(
+            ledger,
+            snapshot=self._snapshot,
+            worker=self.worker,
+            more={"folders": self._folders, "glimpse": self._glimpse, "web": lambda _request: self.web.entrance()},
+        )
         self.control = ControlServer(config.state_dir / "control.sock", selector, orders.answer)
+        self.web = WebServer(config, selector, orders.answer, clock=self._clock)
 
     def close(self) -> None:
         """Let go of everything; a running process is killed."""
+        self.web.close()
         self.control.close()
         self.worker.close()
         self.watcher.close()
@@ -126,6 +135,7 @@ class Service:
         self._config = config
         self.watcher = self._watch(config)
         self.worker.reload(config)
+        self.web.reload(config)
         log.info("reloaded: watching %s", ", ".join(printable(folder.input) for folder in config.folders))
 
     def serve(self, signals: _Asked) -> None:
@@ -162,6 +172,7 @@ class Service:
 
     def _tick(self) -> None:
         """One turn. A fault of the ledger's disk stops all claims until it is gone; nothing is lost meanwhile."""
+        self.web.tick()
         if self._clock() < self._ledger_again_at:
             return
         try:
@@ -224,15 +235,26 @@ class Service:
             self._config,
             self._ledger,
             running=self.worker.running,
-            waiting={
-                **self.worker.waits(),
-                **{place: (reason, "mount it again") for place, reason in self.watcher.missing().items()},
-            },
+            waiting=self._waiting(),
             delayed=self.worker.pauses.delayed_jobs(),
             settling=self.watcher.settling(),
             fault=self._ledger_fault,
             files=self.worker.files,
+            service={"web": self.web.status(), "tally": self.worker.tally.plain()},
         )
+
+    def _waiting(self) -> dict[Path, tuple[str, str]]:
+        """Why folders wait, and the cure."""
+        lost = {place: (reason, "mount it again") for place, reason in self.watcher.missing().items()}
+        return {**self.worker.waits(), **lost}
+
+    def _folders(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
+        return folders_for_people(self._config, self._ledger, self._waiting(), self.watcher.missing())
+
+    def _glimpse(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        number = request.get("job")
+        path = self.worker.glimpse_path(number) if isinstance(number, int) else None
+        return {"path": None if path is None else str(path)}
 
 
 def _nothing() -> None:

@@ -29,10 +29,11 @@ def snapshot(
     delayed: Collection[int] = (),
     settling: int = 0,
     fault: str | None = None,
+    service: Mapping[str, Any] | None = None,
     service_runs: bool = True,
     files: FolderFiles | None = None,
 ) -> dict[str, Any]:
-    """The state as JSON-ready data. Names are escaped; times are seconds since 1970."""
+    """The state as JSON-ready data. Names are escaped; times are seconds since 1970. `service`: its own facts."""
     queued = ledger.jobs("queued", limit=_SHOWN["queued"])
     configured = {folder.input: folder for folder in config.folders}
     held = _holds(queued, configured, files or FolderFiles())
@@ -57,14 +58,15 @@ def snapshot(
         "config": printable(config.path.absolute()),
         "state_dir": printable(config.state_dir),
         "halt": asdict(halted) if (halted := halt(config, ledger, now=time.time())) else None,
+        **(service or {}),
         "counts": ledger.counts(),
         "settling": settling,
-        "running": {**_plain(running.job), **running.status()} if running else None,
-        "verifying": [_plain(job) for job in ledger.jobs("verifying", limit=_SHOWN["queued"])],
+        "running": {**job_for_people(running.job), **running.status()} if running else None,
+        "verifying": [job_for_people(job) for job in ledger.jobs("verifying", limit=_SHOWN["queued"])],
         "waiting": waits,
-        "queued": [{**_plain(job), "delayed": job.id in delayed, "held": job.id in held} for job in queued],
+        "queued": [{**job_for_people(job), "delayed": job.id in delayed, "held": job.id in held} for job in queued],
         **{
-            state: [_plain(job) for job in ledger.jobs(state, limit=_SHOWN[state], newest_first=True)]
+            state: [job_for_people(job) for job in ledger.history.latest([state], limit=_SHOWN[state])]
             for state in ("failed", "incomplete", "delivered", "skipped")
         },
     }
@@ -76,7 +78,7 @@ def _holds(jobs: Iterable[Job], folders: Mapping[Path, Folder], files: FolderFil
     return {number: hold for number, hold in found.items() if isinstance(hold, Hold)}
 
 
-def _plain(job: Job) -> dict[str, Any]:
+def job_for_people(job: Job) -> dict[str, Any]:
     """`reason` is one line; what a child process said is in `details`, and in the job's log."""
     first, *others = (job.reason or "").split("\n")
     reason = printable(first.rstrip(":")) or None
