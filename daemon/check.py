@@ -15,10 +15,11 @@ from importlib import metadata
 from pathlib import Path
 
 from daemon.config import default_config_path, load_config
+from daemon.place import refuse_unsafe
 from daemon.space import free_bytes, size
 from engine import __version__
 from engine.encoders import ENCODERS
-from engine.errors import KakudaiError, MissingInputError, ToolError
+from engine.errors import KakudaiError, MissingInputError, OutputError, ToolError
 
 _NOTEWORTHY = ("numpy", "opencv-python-headless", "pyvips", "h5py", "keras")
 
@@ -145,8 +146,18 @@ def _configuration(config: Path | None) -> Iterator[Finding]:
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
             if path.is_dir():
-                yield Finding(name, "ok", f"{path}, {size(free_bytes(path))} free" if name == "output" else str(path))
+                yield _found_folder(name, path)
             else:
                 yield Finding(
                     name, "absent", f"{path} is not there", "it is made, or waited for, when the service runs"
                 )
+
+
+def _found_folder(name: str, path: Path) -> Finding:
+    if name == "input":
+        return Finding(name, "ok", str(path))
+    try:
+        refuse_unsafe(path)
+    except OutputError as error:
+        return Finding(name, "missing", str(error), error.remedy)
+    return Finding(name, "ok", f"{path}, {size(free_bytes(path))} free")

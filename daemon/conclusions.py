@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daemon.config_model import Folder
 from daemon.deliver import deliver, finish_original
+from daemon.error_file import remove_error_file, write_error_file
 from daemon.job import Job
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.place import remove
@@ -85,12 +86,19 @@ class Conclusions:
             log.warning("%s: incomplete: %s; looked at again in %g s", name, failure.reason, wait_s)
         elif failure.is_final or job.failures + 1 >= self._shop.config.retry.attempts:
             self._shop.ledger.fail(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
+            self.tell_failure(job)
             log.error("%s: failed: %s; %s", name, failure.reason, failure.remedy)
         else:
             self._shop.ledger.requeue(job, outcome="failed", reason=failure.reason, remedy=failure.remedy)
             wait_s = self._shop.config.retry.wait_s * 4**job.failures
             self._shop.pauses.delay(job.id, wait_s)
             log.warning("%s: attempt %d failed: %s; again in %g s", name, job.failures + 1, failure.reason, wait_s)
+
+    def tell_failure(self, job: Job) -> None:
+        """To whoever looks into the output folder, if that is wanted and the job has failed for good."""
+        now, folder = self._shop.ledger.job(job.id), self._shop.folders.get(job.folder)
+        if now is not None and now.state == "failed" and folder is not None:
+            write_error_file(folder, now, self._shop.log_path(job))
 
     def remove_work_files(self, job: Job) -> None:
         """Of a job that is over; what cannot be removed now goes with the daily cleaning."""
@@ -124,6 +132,7 @@ class Conclusions:
                 if job.state == "verifying":
                     deliver(job, folder, self._shop.ledger, write_report=self._write_report)
                     remove(self._shop.work_dir(job))
+                    remove_error_file(folder, job)
                 else:
                     finish_original(job, folder, self._shop.ledger)
             except (EnvironmentFault, OutputError) as error:

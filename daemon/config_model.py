@@ -34,6 +34,13 @@ class TakenName(enum.StrEnum):
     SKIP = "skip"
 
 
+class ErrorFiles(enum.StrEnum):
+    """Whether a failed file leaves a text that says why: below `failed` in the output folder, or not."""
+
+    OFF = "off"
+    FOLDER = "folder"
+
+
 class Reports(enum.StrEnum):
     """Where the report of a delivered output goes: `reports` in the state folder, beside the output, or nowhere."""
 
@@ -114,6 +121,7 @@ class Folder:
     taken_name: TakenName = TakenName.NUMBER
     sequence: bool = False
     """A sub-folder of numbered frames is one job."""
+    errors: ErrorFiles = ErrorFiles.OFF
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.config_model import Original, Reports, TakenName
+from daemon.config_model import ErrorFiles, Original, Reports, TakenName
 from daemon.config_reader import flag, number, path_below, patterns, whole, word, words
 from daemon.schedule import parse_hours
 from engine.parse_settings import (
@@ -130,6 +130,7 @@ FOLDER = (
     _path("moved_to"),
     _choice("taken_name", TakenName),
     _flag("sequence"),
+    _choice("errors", ErrorFiles),
 )
 TOP = (
     _path("state_dir"),

@@ -13,10 +13,11 @@ import os
 import struct
 from dataclasses import dataclass
 
-_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE = 0x8, 0x40, 0x80, 0x100
+_CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x8, 0x40, 0x80, 0x100, 0x200
 _OVERFLOW, _IGNORED, _IS_DIRECTORY = 0x4000, 0x8000, 0x4000_0000
 _ONLY_DIRECTORY, _DO_NOT_FOLLOW, _EXCLUDE_UNLINKED = 0x0100_0000, 0x0200_0000, 0x0400_0000
-_WANTED = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _ONLY_DIRECTORY | _DO_NOT_FOLLOW | _EXCLUDE_UNLINKED
+_WANTED = _CLOSE_WRITE | _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+_WANTED |= _ONLY_DIRECTORY | _DO_NOT_FOLLOW | _EXCLUDE_UNLINKED
 _HEAD = struct.Struct("iIII")
 _BUFFER = 1 << 16
 
@@ -25,10 +26,11 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 @dataclass(frozen=True)
 class Event:
-    """Something happened at `path` (of a directory entry), or events were lost (`overflow`, empty path)."""
+    """Something happened at `path` (of a directory entry), it left, or events were lost (`overflow`, empty path)."""
 
     path: str
     is_directory: bool = False
+    left: bool = False
     overflow: bool = False
 
 
@@ -73,10 +75,10 @@ class Inotify:
                 self._paths.pop(watch, None)
             elif watch in self._paths and name:
                 path = f"{self._paths[watch]}/{name}"
-                if mask & _IS_DIRECTORY and mask & _MOVED_FROM:
+                is_directory, left = bool(mask & _IS_DIRECTORY), bool(mask & (_MOVED_FROM | _DELETE))
+                if is_directory and mask & _MOVED_FROM:
                     self._remove_below(path)
-                elif not mask & _MOVED_FROM:
-                    events.append(Event(path, is_directory=bool(mask & _IS_DIRECTORY)))
+                events.append(Event(path, is_directory=is_directory, left=left))
         return events
 
     def _remove_below(self, directory: str) -> None:

@@ -174,7 +174,7 @@ class Ledger(Transitions):
             if job.state not in ("failed", "incomplete", "skipped"):
                 return f"it is {job.state}"
             if job.superseded:
-                return "the file has changed since, and was queued anew"
+                return "its file has left or changed since"
             self._move(
                 job,
                 job.state,

@@ -123,6 +123,14 @@ class Queries:
         """Jobs that are not at work and still name a part file, which is to be removed."""
         return self._jobs("WHERE part IS NOT NULL AND state NOT IN ('running', 'verifying')", ())
 
+    def undelivered_sources(self) -> list[tuple[Path, Path, int]]:
+        """Folder, source and device of what failed or was skipped and may come back as a new job."""
+        rows = self._store.rows(
+            "SELECT folder, source, device FROM jobs "
+            "WHERE superseded = 0 AND state IN ('failed', 'incomplete', 'skipped')"
+        )
+        return [(Path(os.fsdecode(folder)), Path(os.fsdecode(source)), device) for folder, source, device in rows]
+
     def ended_before(self, moment: float, *, limit: int = 10_000) -> list[Job]:
         """Jobs that ended before `moment` (seconds since 1970), oldest first."""
         return self._jobs(

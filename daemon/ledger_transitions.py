@@ -172,6 +172,21 @@ class Transitions(Queries):
             self._move(job, _AT_WORK, "queued", **changes)
             self._end_attempt(job, outcome, reason)
 
+    def let_go(self, sources: Iterable[Path]) -> None:
+        """These have left, with all that was below: what failed or was skipped of them is over, and a new job if it
+        comes back. What is delivered stays so.
+        """
+        with self._store.transaction() as write:
+            for source in map(os.fsencode, sources):
+                for first, last in ((source, source + b"\0"), (source + b"/", source + b"0")):
+                    write(
+                        "UPDATE jobs SET superseded = 1, state = 'skipped', remedy = NULL, changed = ?, "
+                        "reason = CASE state WHEN 'skipped' THEN reason ELSE ? END "
+                        "WHERE superseded = 0 AND source >= ? AND source < ? "
+                        "AND state IN ('failed', 'incomplete', 'skipped')",
+                        (self._now(), "its file was taken out of the folder", first, last),
+                    )
+
     def forget_part(self, job: Job) -> None:
         """The leftover part of a job that is not at work is gone."""
         with self._store.transaction() as write:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.job import signed
+from engine.errors import OutputError
 from engine.files import content_hashes, flush_folder, storing
 
 _LONGEST_NAME = 255
@@ -83,6 +84,32 @@ def rename_without_replacing(source: Path, target: Path) -> None:
     else:
         target.hardlink_to(source)
         source.unlink()
+
+
+def refuse_unsafe(folder: Path) -> None:
+    """Raise `OutputError` where the file system of `folder` has neither a rename nor a link that replaces nothing.
+
+    Two jobs could overwrite each other there. Nothing is said of a folder that cannot be written now.
+    """
+    probe = folder / f".kakudai-{os.getpid()}.part"
+    target = folder / f".kakudai-{os.getpid()}-renamed.part"
+    try:
+        probe.touch(exist_ok=False)
+    except OSError:
+        return
+    try:
+        rename_without_replacing(probe, target)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EMLINK):
+            raise OutputError(
+                "its file system can give names neither by renameat2(RENAME_NOREPLACE) nor by link, so that another "
+                "file could be overwritten",
+                remedy="choose a folder on another file system",
+                path=folder,
+            ) from error
+    finally:
+        probe.unlink(missing_ok=True)
+        target.unlink(missing_ok=True)
 
 
 def remove(path: Path) -> None:

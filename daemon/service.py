@@ -6,15 +6,12 @@ Start: lock → ledger → what a death left behind → folders → watches and 
 from __future__ import annotations
 
 import logging
+import os
 import selectors
-import signal
-import socket
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from daemon.child import JobProcess, end_orphans
@@ -27,14 +24,16 @@ from daemon.lock import state_lock
 from daemon.looks import folders_for_people
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.orders import Orders
-from daemon.place import make_folder
+from daemon.place import make_folder, refuse_unsafe
 from daemon.rebuild import open_ledger
+from daemon.settling import folder_is_lost
+from daemon.signals import Asked, listen
 from daemon.status import headline, snapshot
 from daemon.text import printable
 from daemon.watch import Watcher
 from daemon.web.server import WebServer
 from daemon.worker import Worker
-from engine.errors import ConfigError, EnvironmentFault, KakudaiError
+from engine.errors import ConfigError, EnvironmentFault, KakudaiError, OutputError
 
 log = logging.getLogger(__name__)
 
@@ -55,12 +54,14 @@ def run_service(config: Config) -> int:
             log.warning("ended %d processes that an earlier service left behind", len(orphans))
         ledger = _open_patiently(config)
         stack.callback(ledger.close)
-        for job in ledger.recover():
+        ran = ledger.recover()
+        for job in ran:
             log.warning("%s: was interrupted (the service died); queued again", printable(job.source))
         selector = stack.enter_context(selectors.DefaultSelector())
-        signals = stack.enter_context(_signals(selector))
+        signals = stack.enter_context(listen(selector))
         service = Service(config, ledger, selector)
         stack.callback(service.close)
+        service.worker.tell_failures(ran)
         service.serve(signals)
     log.info("stopped")
     return 0
@@ -112,7 +113,13 @@ class Service:
         self.watcher.close()
 
     def _watch(self, config: Config) -> Watcher:
-        watcher = Watcher(config.folders, known=self._ledger.known, rescan_s=config.rescan_s, clock=self._clock)
+        watcher = Watcher(
+            config.folders,
+            known=self._ledger.known,
+            let_go=self._ledger.let_go,
+            rescan_s=config.rescan_s,
+            clock=self._clock,
+        )
         if watcher.fd is not None:
             self._selector.register(watcher.fd, selectors.EVENT_READ, _nothing)
         return watcher
@@ -138,7 +145,7 @@ class Service:
         self.web.reload(config)
         log.info("reloaded: watching %s", ", ".join(printable(folder.input) for folder in config.folders))
 
-    def serve(self, signals: _Asked) -> None:
+    def serve(self, signals: Asked) -> None:
         """The loop. READY is told after the first listing; `signals` tells when to end in order, or to reload."""
         watchdog_s = watchdog_interval_s()
         next_word = self._clock()
@@ -176,7 +183,10 @@ class Service:
         if self._clock() < self._ledger_again_at:
             return
         try:
+            scans = self.watcher.scans
             found = self.watcher.tick()
+            if self.watcher.scans != scans:
+                self._let_go_of_the_gone()
             if found:
                 new = self._ledger.queue(found)
                 self.watcher.queued(found)
@@ -195,6 +205,17 @@ class Service:
                 log.info("work goes on: the ledger can be written again")
             self._ledger_fault = None
         self._listen_to_the_child()
+
+    def _let_go_of_the_gone(self) -> None:
+        """Of what failed: events may have been lost, or have happened while no service ran."""
+        missing = self.watcher.missing()
+        gone = [
+            source
+            for folder, source, device in self._ledger.undelivered_sources()
+            if folder not in missing and not os.path.lexists(source) and not folder_is_lost(folder, device)
+        ]
+        if gone:
+            self._ledger.let_go(gone)
 
     def _sleep(self) -> None:
         wait_s = min(_LONGEST_SLEEP_S, max(0.0, self.watcher.next_due() - self._clock()))
@@ -225,6 +246,7 @@ class Service:
                     make_folder(place)
                     log.info("%s: made", printable(place))
                 self._ledger.see_place(place)
+        _refuse_unsafe_places(config)
 
     def _look_again(self, source: Path) -> None:
         self.watcher.forget(source)
@@ -241,6 +263,7 @@ class Service:
             fault=self._ledger_fault,
             files=self.worker.files,
             service={"web": self.web.status(), "tally": self.worker.tally.plain()},
+            how=self.watcher.how,
         )
 
     def _waiting(self) -> dict[Path, tuple[str, str]]:
@@ -261,6 +284,20 @@ def _nothing() -> None:
     """What is readable is read in the next turn."""
 
 
+def _refuse_unsafe_places(config: Config) -> None:
+    """Raise `ConfigError` for every folder where results could overwrite each other."""
+    problems = []
+    for number, folder in enumerate(config.folders):
+        for key, place in (("output", folder.output), ("moved_to", folder.moved_to)):
+            if place is not None and place.is_dir():
+                try:
+                    refuse_unsafe(place)
+                except OutputError as error:
+                    problems.append(f"folders[{number}].{key}: {error}; {error.remedy}")
+    if problems:
+        raise ConfigError(problems, path=config.path)
+
+
 def _refuse_reload(old: Config, new: Config) -> None:
     """What a running service cannot change."""
     if not new.folders:
@@ -268,43 +305,3 @@ def _refuse_reload(old: Config, new: Config) -> None:
     for name in ("state_dir", "work_dir"):
         if getattr(old, name) != getattr(new, name):
             raise ConfigError([f"{name}: is another; that needs a restart"], path=new.path)
-
-
-@dataclass
-class _Asked:
-    """What signals have asked for."""
-
-    stop: bool = False
-    reload: bool = False
-
-
-@contextmanager
-def _signals(selector: selectors.BaseSelector) -> Iterator[_Asked]:
-    """SIGTERM and SIGINT ask for the end, SIGHUP for the configuration to be read again; all wake the loop."""
-    asked = _Asked()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        asked.stop = True
-
-    def hang_up(_number: int, _frame: FrameType | None) -> None:
-        asked.reload = True
-
-    wake_read, wake_write = socket.socketpair()
-    wake_read.setblocking(False)
-    wake_write.setblocking(False)
-
-    def drain() -> None:
-        wake_read.recv(4096)
-
-    handlers = {signal.SIGTERM: ask, signal.SIGINT: ask, signal.SIGHUP: hang_up}
-    with wake_read, wake_write:
-        selector.register(wake_read, selectors.EVENT_READ, drain)
-        before_fd = signal.set_wakeup_fd(wake_write.fileno(), warn_on_full_buffer=False)
-        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-        try:
-            yield asked
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
-            signal.set_wakeup_fd(before_fd)
-            selector.unregister(wake_read)

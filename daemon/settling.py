@@ -8,6 +8,7 @@ import os
 import signal
 import stat
 from dataclasses import dataclass
+from pathlib import Path
 
 from daemon.job import Identity, Job, JobKind, signed
 from daemon.names import source_kind
@@ -66,11 +67,11 @@ def frame_entries(path: str) -> list[os.DirEntry[str]]:
     return sorted(frames, key=lambda entry: entry.name)
 
 
-def has_writer(path: str, kind: JobKind) -> bool:
-    """Whether some process is known to have the file (of a sequence: its latest frame) open for writing.
+def writer_of(path: str, kind: JobKind) -> bool | str:
+    """Whether some process has the file (of a sequence: its latest frame) open for writing; why, if that is not told.
 
-    A read lease is refused with EAGAIN while a writer exists; where leases do not work (another owner's file without
-    CAP_LEASE, network file systems) the answer is False and the waiting time alone decides.
+    A read lease is refused with EAGAIN while a writer exists. Where leases do not work (another owner's file without
+    CAP_LEASE, many network file systems) the waiting time alone decides.
     """
     try:
         if kind == "sequence":
@@ -85,7 +86,11 @@ def has_writer(path: str, kind: JobKind) -> bool:
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
-        return error.errno in (errno.EAGAIN, errno.EWOULDBLOCK)
+        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+            return True
+        if error.errno == errno.EACCES:
+            return "the file is another user's, and the service has no CAP_LEASE"
+        return f"its file system gives no leases: {error.strerror}"
     finally:
         os.close(fd)
     return False
@@ -93,7 +98,12 @@ def has_writer(path: str, kind: JobKind) -> bool:
 
 def mount_is_lost(job: Job) -> bool:
     """Whether a job's source is out of sight because its file system is: no folder, or an empty one on another."""
+    return folder_is_lost(job.folder, job.identity.device)
+
+
+def folder_is_lost(folder: Path, device: int) -> bool:
+    """Whether the file system is away on which `folder` lay when the device was `device`."""
     try:
-        return signed(job.folder.stat().st_dev) != job.identity.device and not any(job.folder.iterdir())
+        return signed(folder.stat().st_dev) != device and not any(folder.iterdir())
     except OSError:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ def snapshot(
     service: Mapping[str, Any] | None = None,
     service_runs: bool = True,
     files: FolderFiles | None = None,
+    how: Callable[[Path], dict[str, str | None]] | None = None,
 ) -> dict[str, Any]:
     """The state as JSON-ready data. Names are escaped; times are seconds since 1970. `service`: its own facts."""
     queued = ledger.jobs("queued", limit=_SHOWN["queued"])
@@ -59,6 +60,15 @@ def snapshot(
         "state_dir": printable(config.state_dir),
         "halt": asdict(halted) if (halted := halt(config, ledger, now=time.time())) else None,
         **(service or {}),
+        "watched": [
+            {
+                "input": printable(folder.input),
+                "output": printable(folder.output),
+                "profile": folder.profile,
+                **(how(folder.input) if how else {"found_by": None, "writers_unseen": None}),
+            }
+            for folder in config.folders
+        ],
         "counts": ledger.counts(),
         "settling": settling,
         "running": {**job_for_people(running.job), **running.status()} if running else None,
@@ -162,7 +172,18 @@ def render(state: Mapping[str, Any]) -> str:
         for job in state["delivered"]:
             ago = duration(now - job["changed"])
             lines.append(f"  {job['job']:>5}  {job['output']}  ({ago} ago)")
-    return "\n".join(lines)
+    return "\n".join(lines + _folders(state))
+
+
+def _folders(state: Mapping[str, Any]) -> list[str]:
+    """How new files are found, which differs from folder to folder; while no service runs, they are not."""
+    lines = []
+    for folder in state["watched"]:
+        if folder["found_by"] is not None:
+            lines.append(f"  {folder['input']}  →  {folder['output']}  ({folder['profile']}; by {folder['found_by']})")
+        if folder["writers_unseen"] is not None:
+            lines.append(f"         who still writes is not told here: {folder['writers_unseen']}; only time decides")
+    return ["", "Watched", *lines] if lines else []
 
 
 def _title(title: str, name: str, state: Mapping[str, Any]) -> list[str]:

@@ -17,7 +17,7 @@ from daemon.config_model import Folder
 from daemon.inotify import Inotify
 from daemon.job import Found, Identity, JobKind
 from daemon.names import is_hidden, is_ignored, source_kind
-from daemon.settling import Seen, has_writer, look
+from daemon.settling import Seen, look, writer_of
 from daemon.text import printable
 
 log = logging.getLogger(__name__)
@@ -43,26 +43,35 @@ class _Watched:
     missing: str | None = None
     refused: set[str] = field(default_factory=set)
     """Directories that could not be listed: told once."""
+    writers_unseen: str | None = None
+    """Why it could not be told of a file whether it is still written to, if that was so."""
 
 
 class Watcher:
-    """Watches folders. `known` asks the ledger whether a file was queued before."""
+    """Watches folders. `known` asks the ledger whether a file was queued before; `let_go` tells it which paths
+    have left, with all that was below them.
+    """
 
     def __init__(
         self,
         folders: Iterable[Folder],
         *,
         known: Known,
+        let_go: Callable[[list[Path]], None],
         rescan_s: float,
         clock: Callable[[], float],
     ) -> None:
         self._watched = [_Watched(folder, os.fspath(folder.input)) for folder in folders]
         self._known = known
+        self._let_go = let_go
+        self._left: dict[str, bool] = {}
         self._rescan_s = rescan_s
         self._clock = clock
         self._next_scan = clock()
         self._hints: dict[str, bool] = {}
         self._limit_told = False
+        self.scans = 0
+        """How often all folders were listed."""
         self._inotify: Inotify | None = None
         if any(not watched.folder.polling for watched in self._watched):
             try:
@@ -88,6 +97,15 @@ class Watcher:
         """Files that are seen, but not yet finished."""
         return sum(len(watched.waiting) for watched in self._watched)
 
+    def how(self, folder: Path) -> dict[str, str | None]:
+        """How new files of a watched folder are found, and why it is not told who writes, if it is not."""
+        (watched,) = (watched for watched in self._watched if watched.folder.input == folder)
+        found_by = "events and rescan" if self._inotify else "rescan alone, without inotify"
+        return {
+            "found_by": "polling" if watched.folder.polling else found_by,
+            "writers_unseen": watched.writers_unseen,
+        }
+
     def next_due(self) -> float:
         """When, on the clock, `tick` has something to do, events apart."""
         due = [self._next_scan]
@@ -111,10 +129,12 @@ class Watcher:
         The caller queues those and calls `queued`; what it does not confirm comes again.
         """
         self._read_events()
+        self._tell_what_left()
         if self._clock() >= self._next_scan:
             self._hints.clear()
             for watched in self._watched:
                 self._scan_root(watched)
+            self.scans += 1
             self._next_scan = self._clock() + self._rescan_s * random.uniform(0.9, 1.1)  # noqa: S311
         hints, self._hints = self._hints, {}
         for path, is_directory in hints.items():
@@ -135,8 +155,23 @@ class Watcher:
                 if event.overflow:
                     log.warning("the system lost events (inotify queue overflow): listing all folders")
                     self.rescan_soon()
+                elif event.left:
+                    self._left[event.path] = event.is_directory
                 elif event.is_directory or source_kind(event.path.rpartition("/")[2]):
                     self._hints[event.path] = event.is_directory
+
+    def _tell_what_left(self) -> None:
+        """Before anything is looked at: what comes back under the same name is to be seen as new."""
+        if not self._left:
+            return
+        self._let_go([Path(path) for path in self._left])
+        for watched in self._watched:
+            for path, is_directory in self._left.items():
+                watched.known.pop(path, None)
+                if is_directory:
+                    below = f"{path}/"
+                    watched.known = {name: seen for name, seen in watched.known.items() if not name.startswith(below)}
+        self._left.clear()
 
     def _follow_hint(self, path: str, *, is_directory: bool) -> None:
         for watched in self._watched:
@@ -236,6 +271,19 @@ class Watcher:
         watched.waiting.pop(path, None)
         watched.waiting[path] = candidate
 
+    def _has_writer(self, watched: _Watched, path: str, kind: JobKind) -> bool:
+        """Where the system cannot tell, that is said once, and the time without change decides."""
+        found = writer_of(path, kind)
+        if isinstance(found, bool):
+            return found
+        if watched.writers_unseen is None:
+            log.warning(
+                "%s: whether a file is still written to cannot be told (%s); %g s without change decide",
+                *(printable(watched.root), found, watched.folder.settle_s),
+            )
+        watched.writers_unseen = found
+        return False
+
     def _settled(self, watched: _Watched) -> list[Found]:
         found = []
         now = self._clock()
@@ -245,7 +293,7 @@ class Watcher:
             seen = look(path, candidate.kind)
             if seen is None:
                 del watched.waiting[path]
-            elif seen != candidate.seen or has_writer(path, candidate.kind):
+            elif seen != candidate.seen or self._has_writer(watched, path, candidate.kind):
                 self._wait(watched, path, _Candidate(candidate.kind, seen, now))
             else:
                 found.append(Found(watched.folder.input, Path(path), candidate.kind, seen.identity))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from daemon.agreement import accept_plan
@@ -18,6 +18,7 @@ from daemon.conclusions import Conclusions
 from daemon.config_model import Config
 from daemon.folder_files import FolderFiles
 from daemon.halt import halt
+from daemon.job import Job
 from daemon.ledger import Ledger
 from daemon.outcome import Stopped
 from daemon.pauses import Pauses
@@ -113,6 +114,11 @@ class Worker:
                 self.running.ask_to_end()
             elif self.running:
                 log.info("%s: finishes its segment first", printable(self.running.job.source))
+
+    def tell_failures(self, jobs: Iterable[Job]) -> None:
+        """Of jobs that failed while no worker was there."""
+        for job in jobs:
+            self._conclusions.tell_failure(job)
 
     def drop(self, numbers: Collection[int]) -> None:
         """End the running job at once if it is one of these: the ledger has cancelled it already."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import pytest
@@ -27,6 +31,7 @@ from daemon.place import (
 )
 from engine.errors import EnvironmentFault, OutputError, ProcessingError
 from engine.settings import Settings
+from tests.service_runner import ServiceRunner, write_picture
 
 
 class _Death(BaseException):
@@ -282,3 +287,57 @@ def _storage(number: int) -> Exception:
     from engine.files import storage_error
 
     return storage_error(OSError(number, os.strerror(number)), Path("/x"))
+
+
+def test_a_file_system_where_names_could_be_overwritten_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.refuse_unsafe(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(place, "_libc", _LibraryWithoutTheFlag())
+    place.refuse_unsafe(tmp_path)  # links will do
+
+    def refuse(_self: Path, _target: Path) -> None:
+        raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with pytest.raises(OutputError, match="neither by renameat2"):
+        place.refuse_unsafe(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    place.refuse_unsafe(tmp_path / "not there")
+
+
+@pytest.mark.skipif(which("strace") is None, reason="strace is not installed")
+def test_the_service_does_not_start_and_check_tells_where_names_could_be_overwritten(tmp_path: Path) -> None:
+    wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2,link,linkat"]
+    wrapper += ["-e", "inject=renameat2:error=EINVAL", "-e", "inject=link,linkat:error=EPERM"]
+    with ServiceRunner(tmp_path, wrapper=wrapper) as service:
+        process = service.launch().process
+        assert process is not None
+        assert process.wait(timeout=60) == 78
+        assert "folders[0].output" in service.log()
+        assert "choose a folder on another file system" in service.log()
+        check = [*wrapper, sys.executable, "-m", "daemon.cli", "check", "--config", str(service.config)]
+        told = subprocess.run(check, check=False, capture_output=True, text=True)
+        assert told.returncode == 69
+        assert "neither by renameat2" in told.stdout
+
+
+def test_owner_mode_and_time_of_what_is_delivered(tmp_path: Path) -> None:
+    as_root = os.geteuid() == 0
+    with ServiceRunner(tmp_path, wrapper=["sh", "-c", 'umask 027; exec "$@"', "sh"]) as service:
+        write_picture(service.inbox / "show" / "a.png")
+        (service.inbox / "show" / "a.png").chmod(0o600)
+        os.utime(service.inbox / "show" / "a.png", (1, 1))
+        service.outbox.mkdir()
+        if as_root:
+            os.chown(service.outbox, 0, 4321)
+        service.outbox.chmod(0o2770)
+        began = time.time()
+        service.start().wait_for(delivered=1)
+        output = service.outbox / "show" / "a [64p].png"
+        found, above = output.stat(), output.parent.stat()
+        assert (found.st_mode & 0o777, above.st_mode & 0o7777) == (0o640, 0o2750)
+        assert found.st_uid == os.geteuid()
+        assert found.st_gid == above.st_gid == (4321 if as_root else service.outbox.stat().st_gid)
+        assert found.st_mtime >= began - 1

@@ -154,7 +154,7 @@ def test_a_superseded_file_can_be_queued_anew_but_not_retried(ledger: Ledger) ->
     job = _started(ledger)
     ledger.skip(job, "changed", superseded=True)
     assert not ledger.known(INBOX / "a.png", _found().identity)
-    assert ledger.retry([job.id]) == Judged([], {job.id: "the file has changed since, and was queued anew"})
+    assert ledger.retry([job.id]) == Judged([], {job.id: "its file has left or changed since"})
     assert len(ledger.queue([_found()])) == 1
 
 

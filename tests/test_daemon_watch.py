@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from shutil import which
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -24,7 +30,12 @@ class _Desk:
         self.root = root
         self.ledger: set[tuple[Path, int, int, int]] = set()
         folder = Folder(root, root.parent / "out", "fast", Settings(), **{"settle_s": 5.0, **options})  # type: ignore[arg-type]
-        self.watcher = Watcher([folder], known=self._known, rescan_s=60.0, clock=lambda: self.now)
+        self.left: list[str] = []
+        self.watcher = Watcher([folder], known=self._known, let_go=self._let_go, rescan_s=60.0, clock=lambda: self.now)
+
+    def _let_go(self, paths: list[Path]) -> None:
+        self.left += [str(path.relative_to(self.root)) for path in paths]
+        self.ledger = {row for row in self.ledger if not any(row[0].is_relative_to(path) for path in paths)}
 
     def _known(self, path: Path, identity: Identity) -> bool:
         return (path, identity.inode, identity.size, identity.mtime_ns) in self.ledger
@@ -313,3 +324,68 @@ def test_ten_thousand_files_are_found_with_no_event_lost(inbox: Path, desk_for: 
     desk.after(0)  # 20,000 events overflow the queue: the rescan that follows is what finds the rest
     desk.after(0)
     assert len(desk.after(6)) + len(desk.after(6)) == 10_000
+
+
+def test_what_leaves_is_told_and_looked_at_anew_when_it_is_back(inbox: Path, desk_for: Callable[..., _Desk]) -> None:
+    desk = desk_for()
+    (inbox / "show").mkdir()
+    for name in ("a.png", "show/b.png"):
+        (inbox / name).write_bytes(b"x")
+    desk.after(0)
+    assert desk.after(6) == ["a.png", "show/b.png"]
+    for name in ("a.png", "show"):
+        (inbox / name).rename(inbox.parent / name)
+        (inbox.parent / name).rename(inbox / name)
+    assert desk.after(1) == []
+    assert desk.left == ["a.png", "show"]
+    assert desk.after(6) == ["a.png", "show/b.png"]
+    (inbox / "a.png").unlink()
+    desk.after(0)
+    assert desk.left[2:] == ["a.png"]
+
+
+_ASK = "import sys; from daemon.settling import writer_of; print(writer_of(sys.argv[1], 'file'))"
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or which("setpriv") is None, reason="needs root and setpriv, to be another user")
+def test_another_users_file_is_told_only_with_the_lease_capability(tmp_path: Path) -> None:
+    with TemporaryDirectory() as place:  # pytest's own folders are closed to others
+        Path(place).chmod(0o755)
+        path = Path(place) / "a.png"
+        path.write_bytes(b"x")
+        path.chmod(0o644)
+        nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--bounding-set=-all,+lease"]
+        ask = [sys.executable, "-c", _ASK, str(path)]
+        granted = [*nobody, "--inh-caps=-all,+lease", "--ambient-caps=-all,+lease", *ask]
+
+        def told(command: list[str]) -> str:
+            return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+        assert told(granted) == "False"
+        assert "no CAP_LEASE" in told([*nobody, "--inh-caps=-all", *ask])
+        with path.open("ab"):
+            assert told(granted) == "True"
+            assert "no CAP_LEASE" in told([*nobody, "--inh-caps=-all", *ask])
+
+
+def test_where_writers_cannot_be_told_that_is_said_once_and_time_decides(
+    inbox: Path,
+    desk_for: Callable[..., _Desk],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refuse(_fd: int, command: int, _argument: int) -> int:
+        if command == fcntl.F_SETLEASE:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return 0
+
+    monkeypatch.setattr("daemon.settling.fcntl.fcntl", refuse)
+    desk = desk_for()
+    for name in ("a.png", "b.png"):
+        (inbox / name).write_bytes(b"x")
+    desk.after(0)
+    assert desk.watcher.how(inbox) == {"found_by": "events and rescan", "writers_unseen": None}
+    assert desk.after(6) == ["a.png", "b.png"]
+    assert caplog.text.count("whether a file is still written to cannot be told") == 1
+    assert "another user's" in (desk.watcher.how(inbox)["writers_unseen"] or "")
+    assert desk_for(polling=True).watcher.how(inbox)["found_by"] == "polling"
