@@ -7,7 +7,7 @@ BACKEND ?= cpu
 BIN := .venv/bin
 PACKAGES := ffmpeg mkvtoolnix python3-venv
 # What the tests provoke faults with; the demo does without.
-TEST_PACKAGES := strace faketime samba smbclient rsync systemd e2fsprogs
+TEST_PACKAGES := librsvg2-bin strace faketime samba smbclient rsync systemd e2fsprogs
 TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
 PYTEST_FLAGS ?=
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import denoise, resample
+from engine.enlarge import Luma, Prepared, enlarge_luma, network, prepare
 from engine.levels import dither_pattern, in_strips, luma_range, to_levels
 from engine.models import Model
 from engine.modes import Pass, recipe, run_recipe
@@ -21,51 +22,21 @@ from engine.planes import Plane, PlaneFormat, Planes
 from engine.reuse import FrameReuse
 from engine.settings import Interpolation, Rounding, Settings, Size
 
-Luma = NDArray[np.float32]
-"""(height, width), 0..1 from black to white; sub-black and super-white lie outside."""
-
 _MEASURED_EVERY = 24
 _LEFT = frozenset({"left", "topleft", "bottomleft"})
 _TOP = frozenset({"topleft", "top"})
-
-
-@dataclass
-class _Resized:
-    """Luma at the size the network works at, within 0..1, and what lay outside."""
-
-    image: Luma
-    outside: NDArray[np.intp]
-    """Where, in the flat image. A sigmoid cannot say such values: luma keeps its interpolated ones there."""
-    kept: Luma
 
 
 class _LumaPasses:
     """The passes of a mode on one luma plane, kept as float between them."""
 
     def __init__(self, model: Model, format_: PlaneFormat, rounding: Rounding) -> None:
-        self._upscaler, self._interpolation, self._rounding = model.upscaler, model.interpolation, rounding
+        self.model, self._rounding = model, rounding
         self._depth = format_.depth
         self._black, self._white = luma_range(format_.depth, full_range=format_.full_range)
 
     def enlarge(self, image: Luma, size: Size) -> Luma:
-        return self.network(self.resize(image, size))
-
-    def resize(self, image: Luma, size: Size) -> _Resized:
-        """What `enlarge` does before the network."""
-        resized: Luma = resample.resize(image, size, self._interpolation)
-        if self._upscaler is None:
-            return _Resized(resized, np.empty(0, np.intp), np.empty(0, np.float32))
-        clipped = resized.clip(0, 1)
-        outside = np.flatnonzero(clipped != resized)
-        return _Resized(clipped, outside, resized.ravel()[outside])
-
-    def network(self, resized: _Resized) -> Luma:
-        """What `enlarge` does from the network on. The result is the caller's own."""
-        if self._upscaler is None:
-            return resized.image
-        enlarged = np.array(self._upscaler(resized.image))  # reuse goes on writing into what it returned
-        np.put(enlarged, resized.outside, resized.kept)
-        return enlarged
+        return enlarge_luma(image, size, self.model)
 
     def shrink(self, image: Luma, size: Size) -> Luma:
         shrunk: Luma = resample.resize(image, size, Interpolation.BICUBIC)
@@ -105,7 +76,7 @@ class _Frame:
     """Which planes are the same as in the frame before."""
     exact_mean: float | None = None
     """The mean code value of luma after a plain resize, where it is measured."""
-    resized: _Resized | None = None
+    prepared: Prepared | None = None
     luma: Luma | None = None
 
 
@@ -182,7 +153,7 @@ class PlaneEnlarger:
             frame.exact_mean = self._mean(exact)
         if not frame.same[0]:
             assert self._first in {Pass.ENLARGE, Pass.ENHANCE}, "every recipe begins with the network"
-            frame.resized = self._leaving.resize(arrived, self._output_size)
+            frame.prepared = prepare(arrived, self._output_size, self._leaving.model)
         return frame
 
     def _same(self, plane: Plane, before: Plane | None) -> bool:
@@ -192,9 +163,9 @@ class PlaneEnlarger:
         """All passes of the mode."""
         if self._reuse is not None:
             self._reuse.begin_frame(held=frame.same[0])
-        if frame.resized is not None:
-            begun = self._leaving.network(frame.resized)
-            frame.resized = None
+        if frame.prepared is not None:
+            begun = network(frame.prepared, self._leaving.model)
+            frame.prepared = None
             frame.luma = run_recipe(tuple(self._passes), begun, self._output_size, self._leaving)
         return frame
 

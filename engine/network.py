@@ -5,10 +5,12 @@ A network is known by its name; `NETWORKS` holds all of them with what tiles nee
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import engine.backend  # noqa: F401  (chooses Keras' backend, so it comes before Keras)
+from engine import network_subpixel
 
 import keras  # isort: skip
 from keras import layers  # isort: skip
@@ -29,7 +31,7 @@ class Network:
     """Receptive radius in input pixels: an output pixel depends on no input farther away than this."""
     same_bits_in_any_region: bool = False
     """Whether TensorFlow on the CPU gives a pixel the same bits whatever the shape of the region around it. Held for
-    m-SRCNN in every region tried; SRCNN's wide layers fail now and then."""
+    m-SRCNN and the sub-pixel networks in every region tried; SRCNN's wide layers fail now and then."""
 
 
 def _convolution(filters: int, kernel: int, name: str) -> layers.Conv2D:
@@ -82,7 +84,23 @@ def msrcnn() -> keras.Model:
     )
 
 
+def _subpixel(name: str, *, filters: int, blocks: int) -> Network:
+    return Network(
+        name,
+        functools.partial(network_subpixel.subpixel, name, filters=filters, blocks=blocks),
+        scale=network_subpixel.SCALE,
+        radius=network_subpixel.radius(blocks),
+        same_bits_in_any_region=True,
+    )
+
+
 NETWORKS = {
-    "srcnn": Network("srcnn", srcnn, scale=1, radius=4 + 1 + 2),
-    "msrcnn": Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0, same_bits_in_any_region=True),
+    network.name: network
+    for network in (
+        Network("srcnn", srcnn, scale=1, radius=4 + 1 + 2),
+        Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0, same_bits_in_any_region=True),
+        _subpixel("fast", filters=24, blocks=3),
+        _subpixel("fine", filters=32, blocks=8),
+    )
 }
+"""Every network by its name. What a name means never changes: weights belong to it."""

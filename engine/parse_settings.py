@@ -21,7 +21,7 @@ LARGEST_SCALE = 8
 LARGEST_SIDE = 65_535
 """Pixels of a side that the formats in use can hold."""
 
-NETWORKS = ("msrcnn", "srcnn")
+NETWORKS = ("fast", "fine", "msrcnn", "srcnn")
 MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
 """Networks, then the classical resamplings, which stand for "network off"."""
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import denoise, resample
+from engine.enlarge import enlarge_luma
 from engine.errors import ProcessingError
 from engine.image import EXTENSIONS, Picture, read, write
 from engine.levels import to_levels
@@ -60,23 +61,36 @@ class _PicturePasses:
     """The passes of a mode on a still. As in the authors' code, each starts and ends in integer levels."""
 
     def __init__(self, model: Model, rounding: Rounding) -> None:
-        self._upscaler, self._interpolation, self._rounding = model.upscaler, model.interpolation, rounding
+        self._model, self._rounding = model, rounding
 
     def enlarge(self, image: Pixels, size: Size) -> Pixels:
-        resized = resample.resize(image, size, self._interpolation)
-        if self._upscaler is None:
+        upscaler = self._model.upscaler
+        if upscaler is not None and upscaler.scale > 1:
+            return self._by_own_scale(image, size)
+        resized = resample.resize(image, size, self._model.interpolation)
+        if upscaler is None:
             return resized
         if resized.ndim == 2:
-            return self._network(resized)
+            return self._luma(resized, size)
         planes = cv2.cvtColor(resized, cv2.COLOR_BGR2YCrCb)
-        planes[..., 0] = self._network(planes[..., 0])
+        planes[..., 0] = self._luma(planes[..., 0], size)
         return cv2.cvtColor(planes, cv2.COLOR_YCrCb2BGR)
 
-    def _network(self, luma: Pixels) -> Pixels:
-        assert self._upscaler is not None
-        depth = 8 * luma.itemsize
-        white = np.float32((1 << depth) - 1)
-        return to_levels(self._upscaler(luma.astype(np.float32) / white) * white, depth=depth, rounding=self._rounding)
+    def _luma(self, luma: Pixels, size: Size) -> Pixels:
+        white = _white(luma)
+        return self._levels(enlarge_luma(luma.astype(np.float32) / white, size, self._model), luma)
+
+    def _by_own_scale(self, image: Pixels, size: Size) -> Pixels:
+        """Colour in float from end to end: the network sees the picture as it is, chroma is resized beside it."""
+        if image.ndim == 2:
+            return self._luma(image, size)
+        planes = cv2.cvtColor(image.astype(np.float32) / _white(image), cv2.COLOR_BGR2YCrCb)
+        chroma = resample.resize(planes[..., 1:], size, Interpolation.BICUBIC)
+        luma = enlarge_luma(np.ascontiguousarray(planes[..., 0]), size, self._model)
+        return self._levels(cv2.cvtColor(np.dstack([luma, chroma]), cv2.COLOR_YCrCb2BGR), image)
+
+    def _levels(self, values: NDArray[np.float32], like: Pixels) -> Pixels:
+        return to_levels(values * _white(like), depth=8 * like.itemsize, rounding=self._rounding)
 
     def shrink(self, image: Pixels, size: Size) -> Pixels:
         return resample.resize(image, size, Interpolation.BICUBIC)
@@ -85,6 +99,11 @@ class _PicturePasses:
         if image.ndim == 2:
             return denoise.denoise_plane(image, strength, depth=8 * image.itemsize)
         return denoise.denoise_bgr(image, strength)
+
+
+def _white(image: Pixels) -> np.float32:
+    """The largest level."""
+    return np.float32((1 << 8 * image.itemsize) - 1)
 
 
 def _fill_transparent(colour: Pixels, alpha: NDArray[Any]) -> Pixels:

@@ -43,6 +43,8 @@ class Card:
     """The enlargement it was trained for."""
     upsampling: Interpolation = Interpolation.BICUBIC
     """What enlarges the picture before a network that works at the output size."""
+    restore: bool = False
+    """Whether it was trained to undo compression and unknown reductions as well, and not for fidelity alone."""
     sha256: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
 
@@ -139,6 +141,7 @@ def read_card(path: Path) -> Card:
             network=str(facts["network"]),
             scale=int(facts["scale"]),
             upsampling=Interpolation(facts["upsampling"]),
+            restore=facts.get("restore") is True,
             sha256=str(facts["sha256"]),
             facts=facts,
         )
@@ -157,18 +160,23 @@ def shipped() -> dict[Path, Card]:
     return {path.with_suffix(".h5"): read_card(path) for path in cards}
 
 
-def choose(model: str, scale: Fraction, upsampling: Interpolation | None) -> Path:
+def choose(model: str, scale: Fraction, upsampling: Interpolation | None = None, *, restore: bool = False) -> Path:
     """The shipped weights of `model` trained nearest to `scale` (in ratio; the larger where two are as near).
 
     Those of the paper's own recipe stand behind ours: they are chosen by their `upsampling`, or where there are no
     others. Raises `WeightsError` naming what there is.
     """
     cards = shipped()
-    fitting = [path for path, card in cards.items() if card.network == model and upsampling in (None, card.upsampling)]
+    fitting = [
+        path
+        for path, card in cards.items()
+        if card.network == model and card.restore == restore and upsampling in (None, card.upsampling)
+    ]
     if not fitting:
-        there = ", ".join(sorted({f"{card.network} ({card.upsampling})" for card in cards.values()})) or "none"
+        there = ", ".join(sorted({_told(card) for card in cards.values()})) or "none"
+        asked = (f" with {upsampling} upsampling" if upsampling else "") + (" to restore" if restore else "")
         raise WeightsError(
-            f"no weights for the model {model!r}" + (f" with {upsampling} upsampling" if upsampling else ""),
+            f"no weights for the model {model!r}{asked}",
             remedy=f"shipped weights: {there}; or give a file with --weights",
         )
 
@@ -177,6 +185,11 @@ def choose(model: str, scale: Fraction, upsampling: Interpolation | None) -> Pat
         return max(trained / scale, scale / trained), cards[path].of_the_paper, -cards[path].scale
 
     return min(fitting, key=distance)
+
+
+def _told(card: Card) -> str:
+    own_scale = NETWORKS[card.network].scale > 1 if card.network in NETWORKS else False
+    return card.network + (", restore" if card.restore else "") + ("" if own_scale else f" ({card.upsampling})")
 
 
 class _UnexpectedError(Exception):

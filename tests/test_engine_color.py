@@ -129,6 +129,8 @@ def test_network_off_is_an_exact_resize(pix_fmt: str) -> None:
 
 def test_what_a_sigmoid_cannot_say_keeps_its_interpolated_value() -> None:
     class Grey:
+        scale = 1
+
         def __call__(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
             assert luma.min() >= 0
             assert luma.max() <= 1

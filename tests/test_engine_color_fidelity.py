@@ -215,6 +215,8 @@ def test_with_our_weights_no_colour_moves() -> None:
 
 def test_the_report_states_the_shift(tmp_path: Path) -> None:
     class Brighter:
+        scale = 1
+
         def __call__(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
             return luma + np.float32(2 / 219)
 

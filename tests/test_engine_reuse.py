@@ -19,7 +19,7 @@ from engine.network import NETWORKS
 from engine.pipeline import Pipeline
 from engine.planes import PlaneFormat
 from engine.regions import Region, cover
-from engine.reuse import FrameReuse
+from engine.reuse import BLOCK, FrameReuse
 from engine.settings import Interpolation, Mode, Settings, Size
 from engine.stages import Stages
 from engine.upscaler import Upscaler
@@ -127,23 +127,24 @@ def test_two_uses_in_a_frame_do_not_mix(upscaler: Upscaler) -> None:
 
 def test_only_what_changed_is_computed(upscaler: Upscaler) -> None:
     rng = np.random.default_rng(0)
-    frame = rng.random((200, 200), dtype=np.float32)
+    frame = rng.random((300, 300), dtype=np.float32)
     reuse = FrameReuse(upscaler)
     if not upscaler.network.same_bits_in_any_region:
         pytest.skip("this network is reused by whole planes only")
     assert reuse._by_region
     reuse(frame)
-    assert reuse.computed_pixels == 200 * 200
+    assert reuse.computed_pixels == 300 * 300
     reuse.begin_frame()
     reuse(frame.copy())
-    assert reuse.computed_pixels == 200 * 200
+    assert reuse.computed_pixels == 300 * 300
     flap = frame.copy()
     flap[90:100, 90:110] = 0.3
     for changed in (flap, frame.copy(), flap.copy(), frame.copy()):
         reuse.begin_frame()
         reuse(changed)
-    # the flap and its opposite were computed once each, at their own size
-    assert reuse.computed_pixels - 200 * 200 <= 2 * 40 * 50
+    # the flap and its opposite were computed once each, at their own size and what the network sees around it
+    around = 2 * BLOCK * -(-upscaler.network.radius // BLOCK)
+    assert reuse.computed_pixels - 300 * 300 <= 2 * (3 * BLOCK + around) * (4 * BLOCK + around)
     assert reuse.reused_share > 0.8
 
 

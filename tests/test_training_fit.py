@@ -197,6 +197,20 @@ def test_training_may_start_from_weights(run: Path, patches: Path, tmp_path: Pat
         fit(patches, tmp_path / "wrong", wrong)
 
 
+def test_a_network_that_enlarges_by_itself_is_trained_and_resumed(patches: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe("subpixel", fit__precision="mixed_bfloat16")
+    own = tiny_patches(tmp_path / "own.h5", recipe)
+    assert fit(own, tmp_path / "whole", recipe)
+    assert [fit(own, tmp_path / "run", recipe, time_limit_s=0) for _ in range(3)] == [False, False, True]
+    assert _same(tmp_path / "whole", tmp_path / "run")
+    best = weights.load(tmp_path / "run" / "best.h5")
+    assert (best.network.name, best.card.scale) == ("fast", 2)
+    lines = RunFolder(tmp_path / "run").log()
+    assert 15 < lines[0].interpolation_psnr < 60
+    with pytest.raises(UsageError, match="patches for a network that enlarges 1x by itself; fast enlarges 2x"):
+        fit(patches, tmp_path / "other", recipe)
+
+
 def test_mixed_precision_trains_too(patches: Path, tmp_path: Path) -> None:
     import keras
 

@@ -11,8 +11,9 @@ import h5py
 import numpy as np
 import pytest
 
-from engine.errors import EnvironmentFault, InputError, MissingInputError
+from engine.errors import EnvironmentFault, InputError, MissingInputError, UsageError
 from tests.training_data import blobs, tiny_patches, tiny_recipe
+from training import degrade
 from training.patches import Order, Plane, corners, opened, write_patches
 from training.recipe import Draw
 
@@ -81,6 +82,21 @@ def test_a_batch_depends_on_its_number_alone(numbered: h5py.Group) -> None:
 def test_fewer_patches_than_a_batch_are_refused(numbered: h5py.Group) -> None:
     with pytest.raises(InputError, match="250 patches are fewer than a batch of 300"):
         Order(numbered, batch=300, seed=0)
+
+
+def test_a_network_that_enlarges_by_itself_sees_the_reduced_picture(tmp_path: Path) -> None:
+    recipe = tiny_recipe("subpixel", prepare__step=3)
+    with opened(tiny_patches(tmp_path / "own.h5", recipe)) as file:
+        seen, wanted = (np.rint(file["train"][name][()] * 255).astype(np.uint8)[:, 0] for name in ("data", "label"))
+    assert seen.shape[0] == wanted.shape[0] >= 12
+    assert (seen.shape[1:], wanted.shape[1:]) == ((8, 8), (16, 16))
+    # the first picture's are reduced by bilinear interpolation, which for 2 looks at each 2x2 block alone
+    for small, large in zip(seen[:12], wanted[:12], strict=True):
+        assert np.array_equal(small, degrade.reduce(large, 2))
+    with pytest.raises(UsageError, match="enlarges 2x by itself and cannot be trained for 3x"):
+        tiny_patches(tmp_path / "3x.h5", tiny_recipe("subpixel", scale=3))
+    with pytest.raises(UsageError, match="patches of 15 pixels"):
+        tiny_patches(tmp_path / "odd.h5", tiny_recipe("subpixel", prepare__patch_size=15))
 
 
 def test_damaged_patch_files_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The command `kakudai-train` (also `python -m training`): prepare, fit, evaluate, export; pack, fit-all."""
+"""The command `kakudai-train` (also `python -m training`): from pictures to weights and their scores."""
 
 from __future__ import annotations
 
@@ -26,6 +26,28 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("kakudai-train: stopped; fit and fit-all go on from the last finished epoch", file=sys.stderr)
         return 130
+
+
+def _draw(arguments: argparse.Namespace) -> int:
+    from training.line_art import draw_scenes
+
+    print(f"{draw_scenes(arguments.out, count=arguments.count, seed=arguments.seed)} scenes below {arguments.out}")
+    return 0
+
+
+def _rasterise(arguments: argparse.Namespace) -> int:
+    from training.line_art import rasterise
+
+    drawn = rasterise(
+        arguments.drawings,
+        arguments.out,
+        count=arguments.count,
+        seed=arguments.seed,
+        artist=arguments.artist,
+        licence=arguments.licence,
+    )
+    print(f"{drawn} drawings below {arguments.out}")
+    return 0
 
 
 def _prepare(arguments: argparse.Namespace) -> int:
@@ -109,6 +131,8 @@ def _fit_all(arguments: argparse.Namespace) -> int:
 
 
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "draw": _draw,
+    "rasterise": _rasterise,
     "prepare": _prepare,
     "fit": _fit,
     "evaluate": _evaluate,

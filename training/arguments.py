@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from engine.settings import Rounding
+from training.line_art import OPENCLIPART
 from training.recipe import FitKnobs, PrepareKnobs, Recipe
 
 _WALK = """\
@@ -48,6 +49,19 @@ The card beside the weights names network, scale, recipe, pictures with sources 
 
   kakudai-train export --run runs/2x --test TEST --out models/msrcnn-2x.h5
 """
+_DRAW = """\
+Pools of pictures that may be used freely are mostly painterly; what people enlarge is clean ink on flat fills. The
+scenes are those of our own generator (CC0), each with another seed, at every size. OUT/manifest.csv tells the licence.
+
+  kakudai-train draw --out PICTURES --count 200
+"""
+_RASTERISE = """\
+Any folder of SVG files, drawn by rsvg-convert (Debian: librsvg2-bin); by default the 8,121 drawings in the public
+domain that Debian's openclipart-svg installs. OUT/manifest.csv tells artist and licence.
+
+  kakudai-train rasterise --out PICTURES --count 1500
+  kakudai-train rasterise --drawings svg/ --artist "Ai Ueo" --licence CC-BY-4.0 --out PICTURES --count 100
+"""
 _PACK = """\
 A pack holds what all recipes need in one small file, to carry to a machine with a GPU and no pictures.
 
@@ -74,6 +88,16 @@ def parser() -> argparse.ArgumentParser:
         return commands.add_parser(
             name, help=told, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
         )
+
+    draw = command("draw", "line art from our own scene generator, to train on", _DRAW)
+    rasterise = command("rasterise", "line art from vector drawings, to train on", _RASTERISE)
+    for each, what in ((draw, "scenes"), (rasterise, "drawings")):
+        each.add_argument("--out", type=Path, required=True, help="folder of pictures; a folder is added to it")
+        each.add_argument("--count", type=int, required=True, metavar="N", help=f"how many {what}")
+        each.add_argument("--seed", type=int, default=0, help="another number, other pictures (default: 0)")
+    rasterise.add_argument("--drawings", type=Path, default=OPENCLIPART, help="SVG files (default: %(default)s)")
+    rasterise.add_argument("--artist", default="Open Clip Art Library", help="for the manifest (default: %(default)s)")
+    rasterise.add_argument("--licence", default="CC0-1.0", help="for the manifest (default: %(default)s)")
 
     prepare = command("prepare", "a folder of pictures → HDF5 patches", _PREPARE)
     prepare.add_argument("--images", type=Path, required=True, help="folder with the pictures, searched recursively")

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import cv2
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from tqdm import tqdm
 from engine import weights
 from engine.errors import ProcessingError, UsageError, WeightsError
 from engine.network import NETWORKS, Network
-from training.patches import Order, opened, storing_hdf5
+from training.patches import Order, opened, own_scale_of, storing_hdf5
 from training.recipe import Loss, Phase, Recipe, Schedule, parse_recipe, plain
 from training.run_folder import Line, Progress, RunFolder
 
@@ -84,6 +85,7 @@ class _Training:
         self._order = Order(file["train"], batch=recipe.fit.batch, seed=recipe.fit.seed)
         self._steps = recipe.fit.steps_per_epoch or self._order.batches_in_pass
         self._held_out = _held_out(file["validation"])
+        self._interpolation_psnr = _psnr(_interpolation_error(*self._held_out))
         self._lines = folder.log()[: progress.epochs]
         self._model = _build(recipe, self._network)
         self._validated = self._network.build()
@@ -139,7 +141,7 @@ class _Training:
         return True
 
     def _batch(self, step: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """(batch, size, size, 1) twice, turned and mirrored if the recipe says so."""
+        """(batch, size, size, 1) each, turned and mirrored if the recipe says so."""
         turns, mirror = 0, False
         if self._recipe.fit.symmetries:
             rng = np.random.default_rng((self._recipe.fit.seed, 1, step))
@@ -160,7 +162,7 @@ class _Training:
         self._validated.set_weights(self._average)
         seen, wanted = self._held_out
         # Batches of one size, so that one function is compiled; what is left over is left out.
-        size = min(len(seen), max(1, (1 << 18) // seen[0].size))
+        size = min(len(seen), max(1, (1 << 18) // wanted[0].size))
         errors = []
         for first in range(0, len(seen) - size + 1, size):
             out = np.asarray(self._validated.predict_on_batch(seen[first : first + size]))[..., :1]
@@ -180,15 +182,13 @@ class _Training:
     def _line(self, loss: float, mse: float) -> Line:
         assert self._phase is not None
         recipe = self._recipe
-        seen, wanted = self._held_out
-        identity = float(np.mean(np.square(seen - wanted, dtype=np.float64)))
         return Line(
             epoch=self._progress.epochs,
             loss_kind=self._phase.loss.value,
             loss=loss,
             validation_mse=mse,
             validation_psnr=_psnr(mse),
-            interpolation_psnr=_psnr(identity),
+            interpolation_psnr=self._interpolation_psnr,
             learning_rate=learning_rate(
                 recipe, self._progress.epochs * self._steps - 1, recipe.fit.epochs * self._steps
             ),
@@ -245,8 +245,13 @@ def _build(recipe: Recipe, network: Network) -> keras.Model:
 
 
 def _check(file: h5py.File, path: Path, recipe: Recipe) -> None:
-    if recipe.network not in NETWORKS:
-        raise UsageError(f"no network {recipe.network!r}", remedy=f"choose one of {', '.join(NETWORKS)}")
+    own_scale, made_own = own_scale_of(recipe), int(file.attrs.get("own_scale", 1))
+    if made_own != own_scale:
+        raise UsageError(
+            f"patches for a network that enlarges {made_own}x by itself; {recipe.network} enlarges {own_scale}x",
+            remedy=f"prepare patches with --network {recipe.network}",
+            path=path,
+        )
     made = (int(file.attrs["scale"]), str(file.attrs["upsampling"]))
     if made != (recipe.scale, recipe.upsampling.value):
         raise UsageError(
@@ -257,12 +262,20 @@ def _check(file: h5py.File, path: Path, recipe: Recipe) -> None:
 
 
 def _held_out(group: h5py.Group) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Validation patches, (n, size, size, 1) twice, at most `VALIDATION_PIXELS`, spread evenly."""
-    shape = group["data"].shape
+    """Validation patches, (n, size, size, 1) each, at most `VALIDATION_PIXELS`, spread evenly."""
+    shape = group["label"].shape
     most = max(1, VALIDATION_PIXELS // (shape[-1] * shape[-2]))
     stride = -(-shape[0] // most)
     seen, wanted = (np.moveaxis(group[name][::stride], 1, -1) for name in ("data", "label"))
     return np.ascontiguousarray(seen), np.ascontiguousarray(wanted)
+
+
+def _interpolation_error(seen: NDArray[np.float32], wanted: NDArray[np.float32]) -> float:
+    """Mean squared error of what a network starts from: the patches it sees, bicubic where it enlarges by itself."""
+    side = wanted.shape[1]
+    if seen.shape != wanted.shape:
+        seen = np.stack([cv2.resize(each, (side, side), interpolation=cv2.INTER_CUBIC) for each in seen])[..., None]
+    return float(np.mean(np.square(seen - wanted, dtype=np.float64)))
 
 
 def _phase_of(recipe: Recipe, epoch: int) -> Phase:

@@ -1,7 +1,8 @@
 """Patches: cut from planes, written as HDF5 in a stream, read back in an order that a seed decides.
 
 A patch file holds the groups `train` and `validation`, each with `data` (what the network sees) and `label` (what it
-should say): float32 (n, 1, size, size) luma in 0..1, as the authors store them, and attributes on how it was made.
+should say): float32 (n, 1, size, size) luma in 0..1, as the authors store them, and attributes on how it was made. For
+a network that enlarges by itself `data` is smaller than `label` by its scale.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.errors import EnvironmentFault, InputError, MissingInputError
+from engine.errors import EnvironmentFault, InputError, MissingInputError, UsageError
 from engine.files import storing
 from training import degrade
 from training.degrade import Levels
@@ -101,26 +102,40 @@ def _ask_for_room(path: Path, needs: int) -> None:
 class PatchWriter:
     """Writes one group. Patches are flushed in runs, so memory does not grow with their number."""
 
-    def __init__(self, group: h5py.Group, size: int) -> None:
-        shape = {"shape": (0, 1, size, size), "maxshape": (None, 1, size, size), "chunks": (RUN, 1, size, size)}
-        self._data, self._label = (
-            group.create_dataset(name, dtype="f4", compression="lzf", shuffle=True, **shape)
-            for name in ("data", "label")
-        )
-        self._size = size
+    def __init__(self, group: h5py.Group, size: int, own_scale: int) -> None:
+        self._stored = [
+            (
+                group.create_dataset(
+                    name,
+                    dtype="f4",
+                    compression="lzf",
+                    shuffle=True,
+                    shape=(0, 1, size // ratio, size // ratio),
+                    maxshape=(None, 1, size // ratio, size // ratio),
+                    chunks=(RUN, 1, size // ratio, size // ratio),
+                ),
+                ratio,
+            )
+            for name, ratio in (("data", own_scale), ("label", 1))
+        ]
+        self._size, self._own_scale = size, own_scale
         self._path = Path(group.file.filename)
 
     @property
     def count(self) -> int:
-        return int(self._data.shape[0])
+        return int(self._stored[0][0].shape[0])
 
     def add(self, seen: Levels, wanted: Levels, where: list[tuple[int, int]]) -> None:
-        """Append the patches at `where` of two planes of the same size."""
+        """Append the patches at `where` in `wanted`, moved to the pixels of `seen`, which is smaller by the scale."""
+        own = self._own_scale
         for first in range(0, len(where), 512):
-            part = where[first : first + 512]
+            part = [(top - top % own, left - left % own) for top, left in where[first : first + 512]]
             _ask_for_room(self._path, 2 * len(part) * 4 * self._size**2)
-            for dataset, plane in ((self._data, seen), (self._label, wanted)):
-                patches = np.stack([plane[y : y + self._size, x : x + self._size] for y, x in part])
+            for (dataset, ratio), plane in zip(self._stored, (seen, wanted), strict=True):
+                side = self._size // ratio
+                patches = np.stack(
+                    [plane[y : y + side, x : x + side] for y, x in ((y // ratio, x // ratio) for y, x in part)]
+                )
                 dataset.resize(dataset.shape[0] + len(part), axis=0)
                 dataset[-len(part) :] = patches[:, None].astype(np.float32) / np.float32(255)
 
@@ -134,7 +149,7 @@ def write_patches(
     `EnvironmentFault` (disk full).
     """
     part = out.with_name(f".{out.name}.part")
-    knobs = recipe.prepare
+    knobs, own_scale = recipe.prepare, own_scale_of(recipe)
     counts: dict[str, int] = {}
     with storing_hdf5(out):
         try:
@@ -145,7 +160,7 @@ def write_patches(
                         if name == "train"
                         else (knobs.validation_patches, knobs.validation_patches_per_picture)
                     )
-                    writer = PatchWriter(file.create_group(name), knobs.patch_size)
+                    writer = PatchWriter(file.create_group(name), knobs.patch_size, own_scale)
                     rng = np.random.default_rng(knobs.seed)
                     for index, plane in enumerate(planes):
                         seen, wanted = seen_and_wanted(plane.luma, recipe, index)
@@ -155,6 +170,7 @@ def write_patches(
                 file.attrs["format"] = FORMAT
                 file.attrs["scale"] = recipe.scale
                 file.attrs["upsampling"] = recipe.upsampling.value
+                file.attrs["own_scale"] = own_scale
                 file.attrs["facts"] = json.dumps(facts, ensure_ascii=False)
             empty = [name for name, count in counts.items() if not count]
             if empty:
@@ -170,12 +186,40 @@ def write_patches(
 
 
 def seen_and_wanted(luma: Levels, recipe: Recipe, index: int) -> tuple[Levels, Levels]:
-    """What the network sees and what it should say, both (height, width), cropped to a multiple of the scale."""
+    """What the network sees and what it should say, cropped to a multiple of the scale.
+
+    Both (height, width), but for a network that enlarges by itself: it sees the picture as it was reduced.
+    """
     wanted = degrade.crop_to_multiple(luma, recipe.scale)
     if min(wanted.shape) < recipe.scale:
         return wanted, wanted
     how = recipe.prepare.reductions[index % len(recipe.prepare.reductions)]
-    return degrade.enlarge(degrade.reduce(wanted, recipe.scale, how), recipe.scale, recipe.upsampling), wanted
+    reduced = degrade.reduce(wanted, recipe.scale, how)
+    if own_scale_of(recipe) > 1:
+        return reduced, wanted
+    return degrade.enlarge(reduced, recipe.scale, recipe.upsampling), wanted
+
+
+def own_scale_of(recipe: Recipe) -> int:
+    """By how much the recipe's network enlarges by itself; 1: it is fed with an enlarged picture.
+
+    Raises `UsageError` when there is no such network, or it cannot learn the recipe's scale.
+    """
+    from engine.network import NETWORKS
+
+    if recipe.network not in NETWORKS:
+        raise UsageError(f"no network {recipe.network!r}", remedy=f"choose one of {', '.join(NETWORKS)}")
+    own = NETWORKS[recipe.network].scale
+    if own not in (1, recipe.scale):
+        raise UsageError(
+            f"{recipe.network} enlarges {own}x by itself and cannot be trained for {recipe.scale}x",
+            remedy=f"--scale {own}; other scales are made of it",
+        )
+    if recipe.prepare.patch_size % own:
+        raise UsageError(
+            f"patches of {recipe.prepare.patch_size} pixels cannot be reduced {own}x", remedy="another --patch-size"
+        )
+    return own
 
 
 @contextmanager
@@ -189,8 +233,9 @@ def opened(path: Path) -> Iterator[h5py.File]:
         raise _damaged(path, error) from error
     with file:
         try:
+            own_scale = int(file.attrs.get("own_scale", 1))
             complete = file.attrs["format"] == FORMAT and all(
-                file[name]["data"].shape == file[name]["label"].shape and file[name]["data"].shape[0]
+                _belong_together(file[name]["data"].shape, file[name]["label"].shape, own_scale)
                 for name in ("train", "validation")
             )
         except (KeyError, ValueError, OSError, RuntimeError) as error:
@@ -203,6 +248,10 @@ def opened(path: Path) -> Iterator[h5py.File]:
             if "read" in str(error).lower():
                 raise _damaged(path, error) from error
             raise
+
+
+def _belong_together(data: tuple[int, ...], label: tuple[int, ...], own_scale: int) -> bool:
+    return data[:2] == label[:2] and data[0] > 0 and tuple(side * own_scale for side in data[2:]) == label[2:]
 
 
 def _damaged(path: Path, error: object) -> InputError:
@@ -227,7 +276,8 @@ class Order:
             )
         self._run = min(RUN, count)
         self._runs = count // self._run
-        per_block = max(-(-batch // self._run), block_bytes // (self._run * 8 * int(np.prod(self._data.shape[1:]))))
+        values = sum(int(np.prod(dataset.shape[1:])) for dataset in (self._data, self._label))
+        per_block = max(-(-batch // self._run), block_bytes // (self._run * values * 4))
         self._blocks = max(1, self._runs // per_block)
         self._batch, self._seed = batch, seed
         sizes = [len(part) * self._run // batch for part in np.array_split(np.arange(self._runs), self._blocks)]
@@ -240,7 +290,7 @@ class Order:
         return int(self._first[-1])
 
     def batch(self, number: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`data` and `label` of one batch, each (batch, 1, size, size)."""
+        """`data` and `label` of one batch, each (batch, 1, size, size) of its own size."""
         passed, position = divmod(number, self.batches_in_pass)
         block = int(np.searchsorted(self._first, position, side="right")) - 1
         if self._held != (passed, block):

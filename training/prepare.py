@@ -60,18 +60,18 @@ def read_planes(files: Iterable[Path], recipe: Recipe, *, told: str) -> Iterator
 
 
 def sources(images: Path, files: list[Path]) -> list[dict[str, Any]]:
-    """Pictures per source, artist and licence, as `manifest.csv` in the folder or the one above tells (file, source,
-    licence, artist); empty without one."""
-    manifest = next((m for m in (images / "manifest.csv", images.parent / "manifest.csv") if m.is_file()), None)
-    if manifest is None:
-        return []
-    used = {file.relative_to(manifest.parent).as_posix() for file in files}
+    """Pictures per source, artist and licence, as `manifest.csv` in the folder and the one above tell (file, source,
+    licence, artist); empty without them."""
     counted: dict[tuple[str, str, str], int] = {}
-    with manifest.open(encoding="utf-8", newline="") as rows:
-        for row in csv.DictReader(rows):
-            if row["file"] in used:
-                key = (row.get("source", ""), row.get("artist", ""), row.get("licence", ""))
-                counted[key] = counted.get(key, 0) + 1
+    for manifest in (images / "manifest.csv", images.parent / "manifest.csv"):
+        if not manifest.is_file():
+            continue
+        used = {file.relative_to(manifest.parent).as_posix() for file in files}
+        with manifest.open(encoding="utf-8", newline="") as rows:
+            for row in csv.DictReader(rows):
+                if row["file"] in used:
+                    key = (row.get("source", ""), row.get("artist", ""), row.get("licence", ""))
+                    counted[key] = counted.get(key, 0) + 1
     return [
         {"source": source, "artist": artist, "licence": licence, "pictures": count}
         for (source, artist, licence), count in sorted(counted.items())

@@ -127,9 +127,9 @@ class Recipe:
     """Everything that decides the weights besides the pictures."""
 
     name: str = knob("what it is called")
-    network: str = knob("srcnn or msrcnn")
+    network: str = knob("srcnn, msrcnn, fast or fine")
     scale: int = knob("how far pictures are enlarged", at_least=1)
-    upsampling: Interpolation = knob("what enlarges before the network: bilinear or bicubic")
+    upsampling: Interpolation = knob("what enlarges before a network that does not by itself: bilinear or bicubic")
     prepare: PrepareKnobs = knob("how pictures become patches")
     fit: FitKnobs = knob("how patches become weights")
 

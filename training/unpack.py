@@ -13,7 +13,7 @@ import numpy as np
 
 from engine.errors import InputError, MissingInputError
 from training.patches import Plane, write_patches
-from training.recipe import Recipe
+from training.recipe import Recipe, plain
 
 FORMAT = "kakudai-pack-1"
 TILE = 192
@@ -29,6 +29,7 @@ def patches_from_pack(pack_path: Path, out: Path, recipe: Recipe) -> dict[str, i
             group = file[recipe.prepare.preprocessing.value]
             sides: dict[str, Iterable[Plane]] = {side: planes_of(group[side]) for side in ("train", "validation")}
             facts: dict[str, Any] = json.loads(group.attrs["facts"])
+            facts["prepare"] = plain(recipe)["prepare"]  # the pack was made for several recipes
             return write_patches(out, sides, recipe, facts)
     except (KeyError, OSError) as error:
         raise InputError(

@@ -1,0 +1,80 @@
+"""Luma to a size: by interpolation alone, by interpolation and a network, or by a network that enlarges by itself.
+
+`enlarge_luma` is `network(prepare(…))`: two steps, so that those of neighbouring frames can run side by side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import resample
+from engine.settings import Interpolation, Size
+
+if TYPE_CHECKING:
+    from engine.models import Model
+    from engine.reuse import FrameReuse
+    from engine.upscaler import Upscaler
+
+Luma = NDArray[np.float32]
+"""(height, width), 0..1 from black to white; sub-black and super-white lie outside."""
+
+
+@dataclass
+class Prepared:
+    """Luma as the network is fed with it, within 0..1, and what lay outside."""
+
+    image: Luma
+    size: Size
+    outside: NDArray[np.intp]
+    """Where, in the flat image at `size`. A sigmoid cannot say such values: luma keeps its interpolated ones there."""
+    kept: Luma
+    beside: Luma | None = None
+    """What a network that enlarges by itself never sees, enlarged; None: nothing, as almost always."""
+
+
+def enlarge_luma(luma: Luma, size: Size, model: Model) -> Luma:
+    """`luma` at `size` (the same size or a larger one) by `model`. The result is the caller's own."""
+    return network(prepare(luma, size, model), model)
+
+
+def prepare(luma: Luma, size: Size, model: Model) -> Prepared:
+    """What comes before the network: interpolation to `size`, unless the network enlarges by itself."""
+    nowhere, nothing = np.empty(0, np.intp), np.empty(0, np.float32)
+    if model.upscaler is not None and model.upscaler.scale > 1:
+        inside = luma.clip(0, 1)
+        excess = luma - inside
+        beside = resample.resize(excess, size, Interpolation.BICUBIC) if excess.any() else None
+        return Prepared(inside, size, nowhere, nothing, beside)
+    resized: Luma = resample.resize(luma, size, model.interpolation)
+    if model.upscaler is None:
+        return Prepared(resized, size, nowhere, nothing)
+    clipped = resized.clip(0, 1)
+    outside = np.flatnonzero(clipped != resized)
+    return Prepared(clipped, size, outside, resized.ravel()[outside])
+
+
+def network(prepared: Prepared, model: Model) -> Luma:
+    """From the network on. One of its own scale runs as often as the size takes, once at least; then area down."""
+    if model.upscaler is None:
+        return prepared.image
+    if model.upscaler.scale > 1:
+        made = _by_own_scale(prepared.image, prepared.size, model.upscaler)
+        return made if prepared.beside is None else made + prepared.beside
+    enlarged = np.array(model.upscaler(prepared.image))  # reuse goes on writing into what it returned
+    np.put(enlarged, prepared.outside, prepared.kept)
+    return enlarged
+
+
+def _by_own_scale(luma: Luma, size: Size, upscaler: Upscaler | FrameReuse) -> Luma:
+    """In 0..1: a linear last layer overshoots at hard edges."""
+    made = upscaler(luma).clip(0, 1)
+    while made.shape[0] < size.height or made.shape[1] < size.width:
+        made = upscaler(made).clip(0, 1)
+    if made.shape == (size.height, size.width):
+        return made
+    return np.asarray(cv2.resize(made, (size.width, size.height), interpolation=cv2.INTER_AREA), np.float32)
