@@ -47,7 +47,7 @@ class Queries:
 
     def counts(self) -> dict[str, int]:
         """Jobs by state."""
-        return dict(self._store.rows("SELECT state, count(*) FROM jobs GROUP BY state", ()))
+        return dict(self._store.rows("SELECT state, sum(jobs) FROM counts GROUP BY state HAVING sum(jobs) > 0", ()))
 
     def next_queued(
         self, *, folders: Iterable[Path], not_jobs: Collection[int] = (), not_below: Collection[Path] = ()
@@ -89,7 +89,7 @@ class Queries:
 
     def queued_by_folder(self) -> dict[Path, int]:
         """How many files of each folder are queued."""
-        rows = self._store.rows("SELECT folder, count(*) FROM jobs WHERE state = 'queued' GROUP BY folder")
+        rows = self._store.rows("SELECT folder, jobs FROM counts WHERE state = 'queued' AND jobs > 0")
         return {Path(os.fsdecode(folder)): count for folder, count in rows}
 
     def delivered_twin(self, job: Job, *, sha256: str, fingerprint: str, wanted: Path) -> Job | None:
@@ -123,13 +123,16 @@ class Queries:
         """Jobs that are not at work and still name a part file, which is to be removed."""
         return self._jobs("WHERE part IS NOT NULL AND state NOT IN ('running', 'verifying')", ())
 
-    def undelivered_sources(self) -> list[tuple[Path, Path, int]]:
-        """Folder, source and device of what failed or was skipped and may come back as a new job."""
+    def undelivered(self) -> dict[tuple[Path, int], list[str]]:
+        """Paths of what failed or was skipped and may come back as a new job, by folder and device."""
         rows = self._store.rows(
-            "SELECT folder, source, device FROM jobs "
-            "WHERE superseded = 0 AND state IN ('failed', 'incomplete', 'skipped')"
+            "SELECT folder, device, source FROM jobs "
+            "WHERE +superseded = 0 AND state IN ('failed', 'incomplete', 'skipped')"  # +: by state, which are few
         )
-        return [(Path(os.fsdecode(folder)), Path(os.fsdecode(source)), device) for folder, source, device in rows]
+        found: dict[tuple[bytes, int], list[str]] = {}
+        for folder, device, source in rows:
+            found.setdefault((folder, device), []).append(os.fsdecode(source))
+        return {(Path(os.fsdecode(folder)), device): sources for (folder, device), sources in found.items()}
 
     def ended_before(self, moment: float, *, limit: int = 10_000) -> list[Job]:
         """Jobs that ended before `moment` (seconds since 1970), oldest first."""

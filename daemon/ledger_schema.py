@@ -114,7 +114,25 @@ _THIRD = (
     """,
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD)
+_COUNT = "INSERT INTO counts VALUES ({row}.folder, {row}.state, {by}) ON CONFLICT DO UPDATE SET jobs = jobs + {by}"
+_FOURTH = (
+    # How many jobs of a folder are in a state, kept by the database itself: who looks every second must not count.
+    """
+    CREATE TABLE counts (
+        folder BLOB    NOT NULL,
+        state  TEXT    NOT NULL,
+        jobs   INTEGER NOT NULL,
+        PRIMARY KEY (folder, state)
+    ) WITHOUT ROWID
+    """,
+    "INSERT INTO counts SELECT folder, state, count(*) FROM jobs GROUP BY folder, state",
+    f"CREATE TRIGGER job_comes AFTER INSERT ON jobs BEGIN {_COUNT.format(row='NEW', by=1)}; END",
+    f"CREATE TRIGGER job_goes AFTER DELETE ON jobs BEGIN {_COUNT.format(row='OLD', by=-1)}; END",
+    "CREATE TRIGGER job_moves AFTER UPDATE OF state ON jobs WHEN OLD.state <> NEW.state BEGIN "
+    f"{_COUNT.format(row='OLD', by=-1)}; {_COUNT.format(row='NEW', by=1)}; END",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
 """Statements that lead from version N to N + 1. Never edit one that was released: append."""
 
 

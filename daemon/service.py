@@ -210,9 +210,11 @@ class Service:
         """Of what failed: events may have been lost, or have happened while no service ran."""
         missing = self.watcher.missing()
         gone = [
-            source
-            for folder, source, device in self._ledger.undelivered_sources()
-            if folder not in missing and not os.path.lexists(source) and not folder_is_lost(folder, device)
+            Path(source)
+            for (folder, device), sources in self._ledger.undelivered().items()
+            if folder not in missing and not folder_is_lost(folder, device)
+            for source in sources
+            if not os.path.lexists(source)
         ]
         if gone:
             self._ledger.let_go(gone)

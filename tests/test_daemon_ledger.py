@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import sqlite3
+import statistics
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -297,25 +299,55 @@ def test_whatever_happens_no_job_is_lost_or_doubled(tmp_path_factory: pytest.Tem
         elif step == "retry":
             ledger.retry(None)
     jobs = ledger.jobs("queued", "running", "verifying", "delivered", "failed")
+    assert ledger.counts() == Counter(job.state for job in jobs)
     assert sorted(job.source.name for job in jobs) == sorted(f"{name}.png" for name in range(1, names + 1))
     assert len(ledger.jobs("running")) <= 1
     ledger.close()
 
 
+def test_the_counts_are_those_of_the_rows_and_an_older_ledger_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in (*MIGRATIONS[0], "PRAGMA user_version = 1"):
+        connection.execute(statement)
+    for number, state in enumerate(("queued", "queued", "failed")):
+        connection.execute(
+            "INSERT INTO jobs (folder, source, kind, inode, device, size, mtime_ns, state, position, created, changed) "
+            "VALUES (?, ?, 'file', 1, 1, 1, 1, ?, 1, 0, 0)",
+            (bytes(INBOX), b"%d" % number, state),
+        )
+    connection.close()
+    ledger = Ledger(path)
+    assert ledger.counts() == {"queued": 2, "failed": 1}
+    assert ledger.queued_by_folder() == {INBOX: 2}
+    ledger.queue([_found("x"), _found("x"), Found(Path("/other"), Path("/other/x"), "file", Identity(9, 1, 1, 1))])
+    ledger.forget(ledger.jobs("failed"))
+    assert ledger.counts() == {"queued": 4}
+    assert ledger.queued_by_folder() == {INBOX: 3, Path("/other"): 1}
+    ledger.close()
+
+
 @pytest.mark.slow
 def test_a_hundred_thousand_rows_are_no_burden(ledger: Ledger) -> None:
+    """Each takes about 4 ms where the disk syncs in 3; here it may take ten times as long, since others work too."""
     ledger.queue(_found(f"{number}.png", inode=number) for number in range(100_000))
-    for _ in range(50):
-        job = _verifying(ledger)
-        ledger.delivered(job, original="kept")
-    began = time.perf_counter()
-    job = _verifying(ledger)
-    ledger.delivered(job, original="kept")
-    worked = time.perf_counter() - began
-    began = time.perf_counter()
-    ledger.jobs("delivered", limit=10, newest_first=True)
-    ledger.jobs("queued", limit=10)
-    ledger.counts()
-    listed = time.perf_counter() - began
-    assert worked < 0.1, worked  # five transactions, each with its fsync
-    assert listed < 0.05, listed
+
+    def typical(act: Callable[[], object]) -> float:
+        seconds = []
+        for _ in range(21):
+            began = time.perf_counter()
+            act()
+            seconds.append(time.perf_counter() - began)
+        return statistics.median(seconds)
+
+    claimed: list[Job] = []
+    assert typical(lambda: claimed.append(_started(ledger))) < 0.05
+    for job in claimed:
+        ledger.planned(job, sha256="s", fingerprint="f", wanted=Path("/out/a"), part=Path("/out/.a.1.part"))
+        ledger.verifying(job, output=Path("/out/a"), part_inode=3, part_size=4, part_sha256="p", report="{}")
+    left = iter(claimed)
+    assert typical(lambda: ledger.delivered(next(left), original="kept")) < 0.05
+    assert typical(lambda: ledger.jobs("queued", limit=10)) < 0.01
+    assert typical(lambda: ledger.jobs("delivered", limit=10, newest_first=True)) < 0.01
+    assert typical(ledger.counts) < 0.01
+    assert typical(ledger.queued_by_folder) < 0.01
