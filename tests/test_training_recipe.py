@@ -12,7 +12,7 @@ from training.arguments import overrides_of, parser
 from training.recipe import RECIPES, Draw, Loss, Preprocessing, differences, parse_recipe, plain, read_recipe
 
 
-@pytest.mark.parametrize("name", ["paper", "kakudai", "subpixel"])
+@pytest.mark.parametrize("name", ["paper", "kakudai", "subpixel", "restore"])
 def test_shipped_recipes_survive_being_written_and_read(name: str) -> None:
     recipe = read_recipe(name)
     assert parse_recipe(yaml.safe_load(yaml.safe_dump(plain(recipe)))) == recipe

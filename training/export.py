@@ -67,6 +67,7 @@ def _card(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
     return {
         "scale": recipe.scale,
         "upsampling": recipe.upsampling.value,
+        **({"restore": True} if recipe.restores else {}),
         "made_by": f"Kakudai {__version__}",
         "recipe": knobs,
         "training": {

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from engine.errors import EnvironmentFault, InputError, MissingInputError, UsageError
 from engine.files import storing
 from training import degrade
+from training.compress import compress, drawn_quality
 from training.degrade import Levels
 from training.recipe import Draw, Recipe
 
@@ -195,6 +196,12 @@ def seen_and_wanted(luma: Levels, recipe: Recipe, index: int) -> tuple[Levels, L
         return wanted, wanted
     how = recipe.prepare.reductions[index % len(recipe.prepare.reductions)]
     reduced = degrade.reduce(wanted, recipe.scale, how)
+    # each reduction meets each compression
+    compression = recipe.prepare.compressions[
+        index // len(recipe.prepare.reductions) % len(recipe.prepare.compressions)
+    ]
+    quality = drawn_quality(compression, np.random.default_rng((recipe.prepare.seed, index)))
+    reduced = compress(reduced, compression, quality)
     if own_scale_of(recipe) > 1:
         return reduced, wanted
     return degrade.enlarge(reduced, recipe.scale, recipe.upsampling), wanted

@@ -38,6 +38,15 @@ class Reduction(enum.StrEnum):
     LANCZOS = "lanczos"
 
 
+class Compression(enum.StrEnum):
+    """What a reduced picture has been through."""
+
+    NONE = "none"
+    JPEG = "jpeg"
+    X264 = "x264"
+    X265 = "x265"
+
+
 class Draw(enum.StrEnum):
     """Where patches are taken from: every window of a grid, anywhere, or anywhere that something happens."""
 
@@ -89,6 +98,7 @@ class PrepareKnobs:
 
     preprocessing: Preprocessing = knob("paper (sharpen, then denoise) or none")
     reductions: tuple[Reduction, ...] = knob("how pictures are made smaller: bilinear, area, bicubic, lanczos")
+    compressions: tuple[Compression, ...] = knob("what reduced pictures have been through: none, jpeg, x264, x265")
     patch_size: int = knob("side of a patch in pixels of the enlarged picture", at_least=8)
     training_patches: Draw = knob("where training patches come from: grid, random or busy")
     step: int = knob("distance of neighbouring windows of the grid, in pixels", at_least=1)
@@ -132,6 +142,11 @@ class Recipe:
     upsampling: Interpolation = knob("what enlarges before a network that does not by itself: bilinear or bicubic")
     prepare: PrepareKnobs = knob("how pictures become patches")
     fit: FitKnobs = knob("how patches become weights")
+
+    @property
+    def restores(self) -> bool:
+        """Whether the weights learn to undo compression."""
+        return any(each is not Compression.NONE for each in self.prepare.compressions)
 
     @property
     def learning_rate(self) -> float:
@@ -231,6 +246,8 @@ def _contradictions(recipe: Recipe) -> list[str]:
         problems.append("fit.learning_rates: a learning rate is above 0")
     if not recipe.prepare.reductions:
         problems.append("prepare.reductions: at least one is needed")
+    if not recipe.prepare.compressions:
+        problems.append("prepare.compressions: at least one is needed; none is one of them")
     if recipe.fit.epochs < 1:
         problems.append("fit.phases: at least one epoch is needed")
     if recipe.fit.average >= 1:
