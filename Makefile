@@ -11,13 +11,14 @@ TEST_PACKAGES := librsvg2-bin strace faketime samba smbclient rsync systemd e2fs
 TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all reliability lint install system test-system clean
+.PHONY: help demo test test-all reliability docs lint install system test-system clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
 	@echo "make test      lint, types, imports and the fast tests"
 	@echo "make test-all  the same with the slow tests"
 	@echo "make reliability  provoke every fault and write docs/reliability.md from what was seen"
+	@echo "make docs      write docs/cli.md and docs/configuration.md from the parser and the schema"
 	@echo "make install   the virtual environment in .venv only (BACKEND=cpu, gpu or jax)"
 	@echo "make clean     remove .venv and caches; .work (demo results, training runs) stays"
 
@@ -34,6 +35,10 @@ test-all: test-system lint
 reliability: test-system install
 	KAKUDAI_FAULTS=.work/faults $(BIN)/pytest -m "slow or not slow" tests/faults $(PYTEST_FLAGS)
 	$(BIN)/python -m tests.faults.table .work/faults docs/reliability.md
+
+# docs/cli.md and docs/configuration.md, from the parser, the schema and config.yaml.
+docs: install
+	@$(BIN)/python -m tests.manual
 
 lint: install
 	$(BIN)/ruff format --check .

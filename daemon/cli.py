@@ -6,8 +6,10 @@ import argparse
 import io
 import json
 import logging
+import math
 import os
 import sys
+import textwrap
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -15,12 +17,14 @@ from pathlib import Path
 from typing import NoReturn
 
 from daemon.config_model import Config
+from daemon.exit_codes import in_one_line
 from daemon.order_commands import ORDERS
 from engine import __version__
 from engine.errors import KakudaiError, UsageError
 
 _EXAMPLES = """\
 examples:
+  kakudai init                              write a config.yaml: asks for folders and size
   kakudai run --config config.yaml          watch the folders in config.yaml and enlarge what is dropped there
   kakudai status                            what is done now, what waits, what failed and why
   kakudai retry 12 13                       try failed jobs again
@@ -28,22 +32,25 @@ examples:
   kakudai priority 14 front                 job 14 is next; kakudai cancel 15 ends job 15
   kakudai upscale cel.png -o big.png        enlarge one picture, without the service
   kakudai upscale episode.mkv -o out/ --target 1080p
+  kakudai preview episode.mkv               a few frames by every model and mode, side by side
   kakudai plan episode.mkv --target 1080p   time, disk and refusals, before anything is spent
   kakudai compare a.mkv b.mkv -o compared/  how near are they, frame by frame? the worst ones as crops
   kakudai verify big.mkv episode.mkv        is it still what was delivered, and made of that file?
   kakudai check                             what is installed, what is missing, how to get it
   kakudai config show                       what is understood of the configuration
 
-Without --config: /etc/kakudai/config.yaml, else ./config.yaml. Exit codes: 0 done, 64 usage, 65 bad input,
-66 input missing, 69 program missing, 70 failure, 73 output refused, 75 try later, 78 configuration.
+Without --config: /etc/kakudai/config.yaml, else ./config.yaml. Exit codes:
 """
 
 _FOREIGN = {
+    "init": "write a config.yaml with your folders in it",
     "upscale": "enlarge files without the service",
+    "preview": "a few frames by every model, mode and denoise, as a page and a sheet",
     "plan": "what would be done with files, how long, how large",
     "compare": "how near two files are: PSNR, SSIM, VMAF, the worst frames",
     "verify": "check a delivered output against its report",
     "check": "what is installed, what is missing, how to get it",
+    "completion": "make a shell complete commands and flags",
 }
 _CONFIG_HELP = "the configuration (default: /etc/kakudai/config.yaml, else ./config.yaml)"
 
@@ -88,7 +95,7 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
     parser = _Parser(
         prog="kakudai",
         description="Enlarge anime pictures and episodes with m-SRCNN; everything else in the file stays as it was.",
-        epilog=_EXAMPLES,
+        epilog=_EXAMPLES + textwrap.fill(in_one_line(), 110) + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"kakudai {__version__}")
@@ -96,6 +103,14 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
     _add(commands, "run", _run, "watch folders and enlarge what is dropped there", config=True)
     status = _add(commands, "status", _status, "what is done now, what waits, what failed and why", config=True)
     status.add_argument("--json", action="store_true", help="as JSON, for programs")
+    status.add_argument(
+        "--watch",
+        type=_interval,
+        nargs="?",
+        const=2.0,
+        metavar="SECONDS",
+        help="show it again every so many seconds (default: 2), until Ctrl-C; with --json one line each time",
+    )
     status.add_argument(
         "--url", action="store_true", help="the status page's address instead, with the token that lets a browser steer"
     )
@@ -112,6 +127,11 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
         else:
             commands.add_parser(name, help=text)
     return parser
+
+
+def whole_parser() -> _Parser:
+    """The command line with all it has, for completion and documentation. Loads every command's module."""
+    return build_parser(list(_FOREIGN))
 
 
 def _add(
@@ -168,9 +188,24 @@ def _status(arguments: argparse.Namespace) -> int:
     if arguments.url:
         print(page_address(_load(arguments, tell=False)))
         return 0
-    state = status_of(_load(arguments, tell=False))
+    config = _load(arguments, tell=False)
+    if arguments.watch is not None:
+        from daemon.status_watch import watch
+
+        return watch(lambda: status_of(config), every_s=arguments.watch, as_json=arguments.json)
+    state = status_of(config)
     print(json.dumps(state, indent=2, ensure_ascii=False) if arguments.json else render(state))
     return 0
+
+
+def _interval(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0.1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a number of seconds from 0.1 to 3600')
+    return seconds
 
 
 def _order(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from engine import denoise
-from engine.color import plane_enlarger
+from engine.color import PlaneEnlarger, plane_enlarger
 from engine.encode import Encoder, Video
 from engine.episode import episode_encoder
 from engine.errors import ProcessingError
@@ -19,10 +19,10 @@ from engine.estimate import Rate
 from engine.ffmpeg import MATROSKA, command, fenced, file_url, source_input
 from engine.image import Picture, read, write
 from engine.job import Plan, container_for, episode_format
-from engine.models import load_model
+from engine.models import Model, load_model
 from engine.modes import Pass, recipe
 from engine.picture import enlarge_picture, output_format
-from engine.planes import Plane, Planes
+from engine.planes import Plane, PlaneFormat, Planes
 from engine.probe import EpisodeInfo, probe_episode
 from engine.process import run
 from engine.settings import Interpolation, Mode, Settings, Size
@@ -79,11 +79,7 @@ def _calibrate_episode(source: Source, planned: Plan, settings: Settings) -> Cal
         enlarged.append(enlarge(frames[len(enlarged)]))
     count = len(enlarged)
     network_s = (time.monotonic() - began) / count
-    plain = dataclasses.replace(model, interpolation=Interpolation.BICUBIC, upscaler=None)
-    simple = dataclasses.replace(settings, mode=Mode.ENLARGE, denoise=None)
-    resize = plane_enlarger(
-        info.format, source_size=info.size, output=leaving, output_size=size, settings=simple, model=plain
-    )
+    resize = _resizer(info, leaving, planned, settings)
     video = Video(size, leaving, info.sample_aspect, info.colors, info.frame_rate)
     if count < min(_ENCODED_FRAMES, len(frames)):  # a slow network: other frames stand in, a little smoother
         enlarged = [resize(frame) for frame in frames]
@@ -93,6 +89,28 @@ def _calibrate_episode(source: Source, planned: Plan, settings: Settings) -> Cal
     rate = Rate(size.pixels / frame_s, frame_bytes / size.pixels, startup_s)
     denoise_s = _denoise_s(resize(frames[0])[0], leaving.depth, settings)
     return Calibration(rate, count, model.device, min(1.0, denoise_s / frame_s))
+
+
+def encoding_seconds(source: Source, planned: Plan, settings: Settings) -> float:
+    """What encoding a frame of the episode takes, judged by frames that are only resized."""
+    info = probe_episode(source, limits=settings.limits, settings=settings)
+    leaving = episode_format(info, settings, container_for(info, settings))
+    resize = _resizer(info, leaving, planned, settings)
+    video = Video(planned.output_size, leaving, info.sample_aspect, info.colors, info.frame_rate)
+    frames = [resize(frame) for frame in _sample(source, info, settings)]
+    return _encode(frames, video, source, planned, settings)[0]
+
+
+def _resizer(info: EpisodeInfo, leaving: PlaneFormat, planned: Plan, settings: Settings) -> PlaneEnlarger:
+    """Bicubic, without a network."""
+    return plane_enlarger(
+        info.format,
+        source_size=info.size,
+        output=leaving,
+        output_size=planned.output_size,
+        settings=dataclasses.replace(settings, mode=Mode.ENLARGE, denoise=None),
+        model=Model(Interpolation.BICUBIC, None, None, "cpu"),
+    )
 
 
 def _sample(source: Source, info: EpisodeInfo, settings: Settings) -> list[Planes]:

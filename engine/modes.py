@@ -55,6 +55,12 @@ def recipe(mode: Mode, last_stage: Denoise | None) -> tuple[Pass, ...]:
     return passes + _ENDINGS[ending]
 
 
+def endings(mode: Mode) -> tuple[Denoise, frozenset[Denoise]]:
+    """The last stage that the paper gives `mode`, and all that can be asked for."""
+    _, default, allowed = _MODES[mode]
+    return default, allowed
+
+
 ImageT = TypeVar("ImageT")
 
 
