@@ -74,6 +74,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from training.evaluate import evaluate, write_results
     from training.methods import methods
     from training.pictures import pictures_below
+    from training.remember import Remembered
     from training.sheet import Sheet
 
     files = [str(path) for path in weights.shipped()] if arguments.weights is None else arguments.weights
@@ -83,6 +84,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         pictures_below(arguments.images),
         chosen,
         scales=arguments.scales,
+        degradations=arguments.degradations,
+        remembered=Remembered(arguments.remember) if arguments.remember else None,
+        timed=arguments.time,
         authors_alignment=arguments.authors_alignment,
         sheet=sheet,
     )

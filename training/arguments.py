@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from engine.settings import Rounding
+from training.degradations import Degradation
 from training.line_art import OPENCLIPART
 from training.recipe import FitKnobs, PrepareKnobs, Recipe
 
@@ -42,7 +43,8 @@ _EVALUATE = """\
 Prints a Markdown table; --out keeps it with a CSV of every picture and a PNG of crops side by side.
 Without --weights every shipped weights file is scored. --peers adds waifu2x (training/README.md: how to install).
 
-  kakudai-train evaluate --images TEST --scales 2 3 4 --peers --out scores/
+  kakudai-train evaluate --images TEST --scales 2 3 4 --peers --remember scores/known --out scores/
+  kakudai-train evaluate --images TEST --degradations bilinear area bicubic lanczos x264 --time
 """
 _EXPORT = """\
 The card beside the weights names network, scale, recipe, pictures with sources and licences, scores and SHA-256.
@@ -121,6 +123,19 @@ def parser() -> argparse.ArgumentParser:
         "of a file without a card",
     )
     evaluate.add_argument("--scales", "--scale", type=int, nargs="+", default=[2], choices=(2, 3, 4), metavar="N")
+    evaluate.add_argument(
+        "--degradations",
+        type=Degradation,
+        nargs="+",
+        default=[Degradation.BILINEAR],
+        choices=list(Degradation),
+        metavar="NAME",
+        help=f"how pictures are made smaller: {', '.join(Degradation)} (default: bilinear, as the paper does)",
+    )
+    evaluate.add_argument("--time", action="store_true", help="also what each method costs: processor seconds")
+    evaluate.add_argument(
+        "--remember", type=Path, metavar="FOLDER", help="keep every score there; what it holds is not done again"
+    )
     evaluate.add_argument("--rounding", type=Rounding, default=Rounding.NEAREST, help="nearest, or paper (truncates)")
     evaluate.add_argument("--peers", action="store_true", help="waifu2x upconv_7 and CUnet as well (slow)")
     evaluate.add_argument(
