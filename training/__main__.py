@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from engine.errors import EnvironmentFault, KakudaiError
+from engine.errors import EnvironmentFault, KakudaiError, UsageError
 from training.arguments import overrides_of, parser
 from training.recipe import read_recipe
 
@@ -98,6 +98,17 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    if arguments.onnx:
+        from engine import weights
+        from training.onnx_export import export_onnx
+        from training.run_folder import RunFolder
+
+        source = arguments.weights or RunFolder(arguments.run).best
+        difference = export_onnx(weights.load(source), arguments.out, force=arguments.force)
+        print(f"{arguments.out}: onnxruntime and Keras agree to {difference:.1g}")
+        return 0
+    if arguments.run is None:
+        raise UsageError("--weights are a weights file already", remedy="add --onnx, or give --run")
     from training.export import export
 
     card = export(arguments.run, test=arguments.test, out=arguments.out, force=arguments.force)

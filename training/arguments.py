@@ -50,6 +50,7 @@ _EXPORT = """\
 The card beside the weights names network, scale, recipe, pictures with sources and licences, scores and SHA-256.
 
   kakudai-train export --run runs/2x --test TEST --out models/msrcnn-2x.h5
+  kakudai-train export --weights models/fast-2x.h5 --onnx --out fast-2x.onnx
 """
 _DRAW = """\
 Pools of pictures that may be used freely are mostly painterly; what people enlarge is clean ink on flat fills. The
@@ -147,9 +148,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--crops", type=int, default=12, metavar="N", help="rows of crops.png (default: 12)")
 
     export = command("export", "the best weights of a run → a weights file and its card", _EXPORT)
-    export.add_argument("--run", type=Path, required=True, help="folder of a fit, finished or not")
+    from_what = export.add_mutually_exclusive_group(required=True)
+    from_what.add_argument("--run", type=Path, help="folder of a fit, finished or not")
+    from_what.add_argument("--weights", type=Path, help="weights file, to write as ONNX")
+    export.add_argument(
+        "--onnx", action="store_true", help="write ONNX for others' programs (pip install 'kakudai[onnx]')"
+    )
     export.add_argument("--test", type=Path, help="pictures to score it on; without, the card holds no scores")
-    export.add_argument("--out", type=Path, required=True, help="weights file to write (.h5; the card beside it)")
+    export.add_argument("--out", type=Path, required=True, help="file to write (.h5, the card beside it; or .onnx)")
     export.add_argument("--force", action="store_true", help="replace an existing file")
 
     pack = command("pack", "pictures → one small file that everything can be trained from", _PACK)
