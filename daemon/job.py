@@ -46,7 +46,6 @@ class Found:
     path: Path
     kind: JobKind
     identity: Identity
-    priority: int = 0
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,20 @@ def find_tool(name: str) -> str:
     return found
 
 
+@functools.cache
+def _dying_with_us() -> tuple[str, ...]:
+    """What makes a child die with the thread that starts it; nothing where setpriv is missing, or may not do it.
+
+    It sets its own capabilities anew, which a sandbox may forbid (capset).
+    """
+    setpriv = shutil.which("setpriv")
+    if setpriv is None:
+        return ()
+    wrapper = (setpriv, "--pdeathsig", "KILL", "--")
+    works = subprocess.run([*wrapper, "true"], check=False, capture_output=True, stdin=subprocess.DEVNULL)
+    return wrapper if works.returncode == 0 else ()
+
+
 def printable(text: str) -> str:
     """`text` on one line, with control characters escaped: names and tags of hostile files end up in logs."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
@@ -102,9 +116,7 @@ class Child:
         self._unheard = tuple(f"[{codec}" for codec in unheard)
         environment = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
         environment["LC_ALL"] = "C.UTF-8"  # messages are read: they must not be translated
-        command = [find_tool(argv[0]), *argv[1:]]
-        if wrapper := shutil.which("setpriv"):
-            command = [wrapper, "--pdeathsig", "KILL", "--", *command]
+        command = [*_dying_with_us(), find_tool(argv[0]), *argv[1:]]
         try:
             self._process = subprocess.Popen(
                 command,

@@ -53,6 +53,8 @@ ROWS = (
     "evil_weights",
     "out_of_memory",
     "service",
+    "state_machine",
+    "unit_limits",
 )
 
 _INTRODUCTION = """# Reliability
