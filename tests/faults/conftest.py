@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
+import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -36,7 +38,16 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         "outcome": report.outcome,
         "seconds": round(report.duration, 1),
         "date": time.strftime("%Y-%m-%d"),
+        "commit": _commit(),
         "seen": [value for key, value in report.user_properties if key == "seen"],
         "why": report.longrepr[2] if report.skipped and isinstance(report.longrepr, tuple) else "",
     }
     (Path(folder) / f"{module.stem}--{name}.json").write_text(json.dumps(record, indent=1))
+
+
+@functools.cache
+def _commit() -> str:
+    """What was tested; with a `+` where the tree holds more than that."""
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty=+"]
+    told = subprocess.run(git, check=False, capture_output=True, text=True)
+    return told.stdout.strip() or "no commit"
