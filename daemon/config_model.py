@@ -122,6 +122,8 @@ class Folder:
     sequence: bool = False
     """A sub-folder of numbered frames is one job."""
     errors: ErrorFiles = ErrorFiles.OFF
+    priority: int = 0
+    """Of the jobs queued from now on."""
 
 
 @dataclass(frozen=True)

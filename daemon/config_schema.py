@@ -41,6 +41,8 @@ from engine.settings import (
     Unfit,
 )
 
+HIGHEST_PRIORITY = 1_000_000
+
 Parse = Callable[[object], Any]
 
 
@@ -132,6 +134,7 @@ FOLDER = (
     _choice("taken_name", TakenName),
     _flag("sequence"),
     _choice("errors", ErrorFiles),
+    _whole("priority", -HIGHEST_PRIORITY, HIGHEST_PRIORITY),
 )
 TOP = (
     _path("state_dir"),

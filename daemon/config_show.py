@@ -51,6 +51,6 @@ def _folder(folder: Folder) -> dict[str, Any]:
         if field.name == "settings" or value is None:
             continue
         plain[field.name] = list(value) if isinstance(value, tuple) else value
-        if not isinstance(value, bool | float | tuple):
+        if not isinstance(value, bool | int | float | tuple):
             plain[field.name] = str(value)
     return plain

@@ -46,6 +46,7 @@ class Found:
     path: Path
     kind: JobKind
     identity: Identity
+    priority: int = 0
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,7 @@ class Transitions(Queries):
                 identity = file.identity
                 added = write(
                     "INSERT OR IGNORE INTO jobs (folder, source, kind, inode, device, size, mtime_ns, state, "
-                    "position, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?)",
+                    "position, priority, created, changed) VALUES (?, ?, ?, ?, ?, ?, ?, 'queued', ?, ?, ?, ?)",
                     (
                         os.fsencode(file.folder),
                         os.fsencode(file.path),
@@ -45,6 +45,7 @@ class Transitions(Queries):
                         identity.size,
                         identity.mtime_ns,
                         self._next_position(),
+                        file.priority,
                         self._now(),
                         self._now(),
                     ),

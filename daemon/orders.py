@@ -17,6 +17,7 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from daemon.config_schema import HIGHEST_PRIORITY
 from daemon.ledger import Judged, Ledger
 from daemon.looks import Looks
 from daemon.text import printable
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 BY_HAND = "asked for by hand"
 """Why work is paused when nobody said."""
 _LONGEST_REASON = 200
-_HIGHEST_PRIORITY = 1_000_000
 _MOST_JOBS = 10_000
 
 Answer = Mapping[str, Any]
@@ -106,8 +106,8 @@ class Orders:
 
     def _prioritise(self, request: Answer) -> Answer:
         priority = _whole(request.get("priority"), "the priority")
-        if abs(priority) > _HIGHEST_PRIORITY:
-            raise UsageError(f"priority {priority} is out of range", remedy=f"at most ±{_HIGHEST_PRIORITY}")
+        if abs(priority) > HIGHEST_PRIORITY:
+            raise UsageError(f"priority {priority} is out of range", remedy=f"at most ±{HIGHEST_PRIORITY}")
         return _told(self._ledger.prioritise(_jobs(request), priority))
 
     def _move_to_front(self, request: Answer) -> Answer:

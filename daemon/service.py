@@ -166,6 +166,8 @@ class Service:
                 stopping = True
                 notify("STOPPING=1")
                 self.worker.stop()
+            if signals.at_once:
+                self.worker.stop_at_once()
             if self.worker.stopped:
                 return
             self._sleep()

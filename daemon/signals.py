@@ -16,6 +16,8 @@ class Asked:
     """What signals have asked for."""
 
     stop: bool = False
+    at_once: bool = False
+    """They asked for the end a second time."""
     reload: bool = False
 
 
@@ -25,6 +27,7 @@ def listen(selector: selectors.BaseSelector) -> Iterator[Asked]:
     asked = Asked()
 
     def ask(_number: int, _frame: FrameType | None) -> None:
+        asked.at_once = asked.stop
         asked.stop = True
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:

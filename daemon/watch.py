@@ -296,5 +296,6 @@ class Watcher:
             elif seen != candidate.seen or self._has_writer(watched, path, candidate.kind):
                 self._wait(watched, path, _Candidate(candidate.kind, seen, now))
             else:
-                found.append(Found(watched.folder.input, Path(path), candidate.kind, seen.identity))
+                folder = watched.folder
+                found.append(Found(folder.input, Path(path), candidate.kind, seen.identity, folder.priority))
         return sorted(found, key=lambda file: file.path)

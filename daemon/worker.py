@@ -113,7 +113,13 @@ class Worker:
             if self.running and not near:
                 self.running.ask_to_end()
             elif self.running:
-                log.info("%s: finishes its segment first", printable(self.running.job.source))
+                name = printable(self.running.job.source)
+                log.info("%s: finishes its segment first; a second signal ends it at once", name)
+
+    def stop_at_once(self) -> None:
+        """The same without waiting for the segment."""
+        if self.running:
+            self.running.ask_to_end()
 
     def tell_failures(self, jobs: Iterable[Job]) -> None:
         """Of jobs that failed while no worker was there."""

@@ -6,6 +6,7 @@ A network is known by its name; `NETWORKS` holds all of them with what tiles nee
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -32,6 +33,12 @@ class Network:
     same_bits_in_any_region: bool = False
     """Whether TensorFlow on the CPU gives a pixel the same bits whatever the shape of the region around it. Held for
     m-SRCNN and the sub-pixel networks in every region tried; SRCNN's wide layers fail now and then."""
+
+    @functools.cached_property
+    def multiply_adds(self) -> float:
+        """Per pixel of the output."""
+        kernels = (weight.shape for layer in self.build().layers for weight in layer.weights if len(weight.shape) == 4)
+        return sum(math.prod(kernel) for kernel in kernels) / self.scale**2
 
 
 def _convolution(filters: int, kernel: int, name: str) -> layers.Conv2D:

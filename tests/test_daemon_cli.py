@@ -89,7 +89,8 @@ def test_config_show_can_be_used_as_a_configuration(config: Path, capsys: pytest
     config.write_text(
         "state_dir: state\nretry: {attempts: 9}\nhours: 22:00-08:00\nworker: {nice: 3}\n"
         "profiles: {p: {mode: double-enlarge, target: 1080p, weights: w.h5, encoder: {name: x264, crf: 12}}}\n"
-        "folders: [{input: in, output: out, profile: p, ignore: ['*.x'], original: move, moved_to: done}]\n"
+        "folders: [{input: in, output: out, profile: p, ignore: ['*.x'], original: move, moved_to: done,"
+        "  errors: folder, priority: 4}]\n"
     )
     assert main(["config", "show", "--config", str(config)]) == 0
     shown = capsys.readouterr().out

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load_config
-from daemon.config_model import Config, Original, TakenName, WorkerLimits
+from daemon.config_model import Config, ErrorFiles, Original, TakenName, WorkerLimits
 from daemon.schedule import Span
 from engine.errors import ConfigError, MissingInputError
 from engine.settings import Container, EncoderSettings, ImageFormat, Mode, Size
@@ -57,7 +57,7 @@ profiles:
        name: "{name} x"}
 folders:
   - {input: in, output: out, profile: tv, settle_s: 2, polling: true, ignore: ["*.tmp.png"], original: move,
-     moved_to: done, taken_name: skip, sequence: true}
+     moved_to: done, taken_name: skip, sequence: true, errors: off, priority: -3}
 """,
     )
     assert (config.state_dir, config.rescan_s) == (tmp_path / "state", 7)
@@ -71,6 +71,7 @@ folders:
         tmp_path / "done",
     )
     assert (folder.original, folder.taken_name) == (Original.MOVE, TakenName.SKIP)
+    assert (folder.errors, folder.priority) == (ErrorFiles.OFF, -3)
     assert (folder.settle_s, folder.polling, folder.sequence) == (2, True, True)
     settings = folder.settings
     assert (settings.mode, settings.scale, settings.target) == (Mode.DOUBLE_ENLARGE, None, Size(1920, 1080))

@@ -183,6 +183,11 @@ def test_a_higher_priority_comes_first_and_the_front_before_all(ledger: Ledger) 
     assert _next(ledger).priority == 5
 
 
+def test_a_folder_gives_its_jobs_a_priority(ledger: Ledger) -> None:
+    ledger.queue([_found("a.png"), dataclasses.replace(_found("b.png"), priority=3)])
+    assert _next(ledger).source.name == "b.png"
+
+
 def test_what_is_held_is_left_out_and_its_neighbours_are_not(ledger: Ledger) -> None:
     ledger.queue([_found(name) for name in ("a/1.png", "a/b/2.png", "ab.png", "a0.png", "z.png")])
     left: list[int] = []

@@ -50,21 +50,23 @@ def test_paused_work_waits_across_a_restart_and_new_files_are_queued(tmp_path: P
 
 
 @pytest.mark.slow
-def test_a_pause_lets_the_segment_end_and_costs_neither_place_nor_attempt(tmp_path: Path) -> None:
+@pytest.mark.parametrize("by", ["order", "file"])
+def test_a_pause_lets_the_segment_end_and_costs_neither_place_nor_attempt(tmp_path: Path, by: str) -> None:
     with ServiceRunner(tmp_path, SLOW_WORK) as service:
         long_episode(service.inbox / "Show.mkv")
         service.start()
         write_picture(service.inbox / "z.png")
         eventually(lambda: (service.status()["running"] or {}).get("done", 0) > 10)
         service.wait_for(queued=1)
-        _order(service, do="pause")
+        pause = service.inbox / ".pause"
+        _order(service, do="pause") if by == "order" else pause.touch()
         status = service.status()
-        assert status["running"] is None or status["running"]["draining"]
+        assert by == "file" or status["running"] is None or status["running"]["draining"]
         status = service.wait_for(queued=2)
         assert len(list((tmp_path / "state/work/1/segments").glob("segment_*.mkv"))) >= 1
         assert [(job["job"], job["failures"]) for job in status["queued"]] == [(1, 0), (2, 0)]
         _order(service, do="cancel", jobs=[2])
-        _order(service, do="resume")
+        pause.unlink() if by == "file" else _order(service, do="resume")
         service.wait_for(delivered=1)
         assert report_of(service)["details"]["segments_reused"] >= 1
 

@@ -153,3 +153,21 @@ def test_a_stop_in_mid_episode_keeps_the_segments(tmp_path: Path) -> None:
         service.start().wait_for(delivered=1)
         assert report_of(service)["details"]["segments_reused"] >= 1
         assert subprocess.run(["ffprobe", "-v", "error", *service.outbox.glob("*.mkv")], check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_a_stop_lets_the_segment_end_when_that_is_near(tmp_path: Path) -> None:
+    with ServiceRunner(tmp_path, SLOW_WORK) as service:
+        long_episode(service.inbox / "Show.mkv")
+        service.start()
+        eventually(lambda: (service.status()["running"] or {}).get("done", 0) > 12)
+        before = len(list((tmp_path / "state/work/1/segments").glob("segment_*.mkv")))
+        assert service.process is not None
+        service.process.send_signal(signal.SIGTERM)
+        assert service.process.wait(timeout=60) == 0
+        assert "Show.mkv: finishes its segment first" in service.log()
+        ledger = Ledger(tmp_path / "state" / "ledger.db")
+        (job,) = ledger.jobs("queued")
+        assert len(ledger.segments.of(job)) > before
+        assert (job.failures, job.interruptions) == (0, 0)
+        ledger.close()

@@ -12,13 +12,16 @@ import pytest
 
 from engine import measure, weights
 from engine.errors import InputError, UsageError
+from engine.network import NETWORKS, Network
 from engine.settings import Interpolation
 from tests.training_data import blobs, write_blobs
 from training import degrade
+from training.degradations import Degradation
 from training.degrade import Levels
 from training.evaluate import evaluate, write_results
-from training.methods import methods
+from training.methods import Method, _multiply_adds, methods
 from training.peers import PEERS, Peer
+from training.remember import Remembered
 from training.sheet import Sheet
 
 
@@ -33,8 +36,49 @@ def test_the_table_holds_what_a_computation_by_hand_gives(tmp_path: Path) -> Non
         by_hand.append(10 * np.log10(255**2 / np.mean((large.astype(float) - picture) ** 2)))
     assert table.means(2)["bicubic"].psnr_bgr == pytest.approx(np.mean(by_hand))
     assert list(table.means(3)) == ["nearest", "bilinear", "bicubic", "lanczos"]
-    assert f"| bicubic | {np.mean(by_hand):.2f} |" in table.markdown()
+    assert f"| bicubic |  | {np.mean(by_hand):.2f} |" in table.markdown()
     assert "3×, 2 pictures" in table.markdown()
+
+
+def test_pictures_are_degraded_in_each_way_and_the_mean_is_told(tmp_path: Path) -> None:
+    files = write_blobs(tmp_path / "in", 2, width=160, height=120)
+    table = evaluate(files, methods([]), degradations=list(Degradation))
+    assert table.degradations == list(Degradation)
+    found = {each: table.means(2, each)["bicubic"].psnr_bgr for each in Degradation}
+    assert abs(found[Degradation.BILINEAR] - found[Degradation.AREA]) < 0.1  # at 2x both are the mean of 2x2
+    assert found[Degradation.X264] < found[Degradation.BICUBIC]
+    told = " | ".join(f"{value:.2f}" for value in [*found.values(), np.mean(list(found.values()))])
+    assert f"| bicubic | {told} |" in table.markdown()
+
+
+def test_what_is_remembered_is_not_done_again(tmp_path: Path) -> None:
+    files = write_blobs(tmp_path / "in", 2, width=80, height=60)
+    calls = []
+
+    def run(picture_bgr: Levels, scale: int) -> Levels:
+        calls.append(scale)
+        return cv2.resize(picture_bgr, None, fx=scale, fy=scale, interpolation=cv2.INTER_NEAREST)
+
+    remembered = Remembered(tmp_path / "known")
+    tables = [evaluate(files, {"a": Method(run, name)}, remembered=remembered) for name in ("one", "one", "two")]
+    assert tables[0] == tables[1] == tables[2]
+    assert len(calls) == 4  # two pictures, two identities
+    evaluate(files, {"a": Method(run, "one")}, remembered=remembered, sheet=Sheet(most=1))
+    assert len(calls) == 5  # a crop is shown of the first
+    next((tmp_path / "known").iterdir()).write_text("{}")
+    with pytest.raises(InputError, match="not a remembered score"):
+        evaluate(files, {name: Method(run, name) for name in ("one", "two")}, remembered=remembered)
+
+
+def test_the_work_of_networks_is_told_for_a_pixel_of_the_result() -> None:
+    shipped = next(path for path, card in weights.shipped().items() if card.network == "msrcnn" and card.scale == 2)
+    method = methods([str(shipped)])[shipped.stem]
+    assert method.multiply_adds is not None
+    assert [method.multiply_adds(scale) for scale in (2, 3)] == [127_136, 127_136]
+    twice = Network("twice", NETWORKS["fast"].build, scale=2, radius=9)
+    assert _multiply_adds(twice, 2) == twice.multiply_adds <= 12_700
+    assert _multiply_adds(twice, 4) == pytest.approx(1.25 * twice.multiply_adds)
+    assert _multiply_adds(twice, 3) == pytest.approx(1.25 * twice.multiply_adds * 16 / 9)
 
 
 def test_authors_alignment_misaligns_what_the_scale_does_not_divide(tmp_path: Path) -> None:
@@ -82,7 +126,8 @@ def test_an_upsampling_can_be_told_with_the_file() -> None:
     card = weights.shipped()[shipped]
     other = next(kind for kind in (Interpolation.BILINEAR, Interpolation.BICUBIC) if kind is not card.upsampling)
     small = blobs(5, 40, 30)
-    as_told, as_card = (methods([f"{shipped}{suffix}"])[shipped.stem](small, 2) for suffix in (f"@{other}", ""))
+    as_told = methods([f"{shipped}@{other}"])[f"{shipped.stem} after {other}"](small, 2)
+    as_card = methods([str(shipped)])[shipped.stem](small, 2)
     assert as_told.shape == as_card.shape == (60, 80, 3)
     assert not np.array_equal(as_told, as_card)
     with pytest.raises(UsageError, match="no upsampling 'sinc'"):

@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from engine.errors import EnvironmentFault, KakudaiError
+from engine.errors import EnvironmentFault, KakudaiError, UsageError
 from training.arguments import overrides_of, parser
 from training.recipe import read_recipe
 
@@ -74,6 +74,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from training.evaluate import evaluate, write_results
     from training.methods import methods
     from training.pictures import pictures_below
+    from training.remember import Remembered
     from training.sheet import Sheet
 
     files = [str(path) for path in weights.shipped()] if arguments.weights is None else arguments.weights
@@ -83,6 +84,9 @@ def _evaluate(arguments: argparse.Namespace) -> int:
         pictures_below(arguments.images),
         chosen,
         scales=arguments.scales,
+        degradations=arguments.degradations,
+        remembered=Remembered(arguments.remember) if arguments.remember else None,
+        timed=arguments.time,
         authors_alignment=arguments.authors_alignment,
         sheet=sheet,
     )
@@ -94,6 +98,17 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    if arguments.onnx:
+        from engine import weights
+        from training.onnx_export import export_onnx
+        from training.run_folder import RunFolder
+
+        source = arguments.weights or RunFolder(arguments.run).best
+        difference = export_onnx(weights.load(source), arguments.out, force=arguments.force)
+        print(f"{arguments.out}: onnxruntime and Keras agree to {difference:.1g}")
+        return 0
+    if arguments.run is None:
+        raise UsageError("--weights are a weights file already", remedy="add --onnx, or give --run")
     from training.export import export
 
     card = export(arguments.run, test=arguments.test, out=arguments.out, force=arguments.force)

@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from engine.settings import Rounding
+from training.degradations import Degradation
 from training.line_art import OPENCLIPART
 from training.recipe import FitKnobs, PrepareKnobs, Recipe
 
@@ -42,12 +43,14 @@ _EVALUATE = """\
 Prints a Markdown table; --out keeps it with a CSV of every picture and a PNG of crops side by side.
 Without --weights every shipped weights file is scored. --peers adds waifu2x (training/README.md: how to install).
 
-  kakudai-train evaluate --images TEST --scales 2 3 4 --peers --out scores/
+  kakudai-train evaluate --images TEST --scales 2 3 4 --peers --remember scores/known --out scores/
+  kakudai-train evaluate --images TEST --degradations bilinear area bicubic lanczos x264 --time
 """
 _EXPORT = """\
 The card beside the weights names network, scale, recipe, pictures with sources and licences, scores and SHA-256.
 
   kakudai-train export --run runs/2x --test TEST --out models/msrcnn-2x.h5
+  kakudai-train export --weights models/fast-2x.h5 --onnx --out fast-2x.onnx
 """
 _DRAW = """\
 Pools of pictures that may be used freely are mostly painterly; what people enlarge is clean ink on flat fills. The
@@ -121,6 +124,19 @@ def parser() -> argparse.ArgumentParser:
         "of a file without a card",
     )
     evaluate.add_argument("--scales", "--scale", type=int, nargs="+", default=[2], choices=(2, 3, 4), metavar="N")
+    evaluate.add_argument(
+        "--degradations",
+        type=Degradation,
+        nargs="+",
+        default=[Degradation.BILINEAR],
+        choices=list(Degradation),
+        metavar="NAME",
+        help=f"how pictures are made smaller: {', '.join(Degradation)} (default: bilinear, as the paper does)",
+    )
+    evaluate.add_argument("--time", action="store_true", help="also what each method costs: processor seconds")
+    evaluate.add_argument(
+        "--remember", type=Path, metavar="FOLDER", help="keep every score there; what it holds is not done again"
+    )
     evaluate.add_argument("--rounding", type=Rounding, default=Rounding.NEAREST, help="nearest, or paper (truncates)")
     evaluate.add_argument("--peers", action="store_true", help="waifu2x upconv_7 and CUnet as well (slow)")
     evaluate.add_argument(
@@ -132,9 +148,14 @@ def parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--crops", type=int, default=12, metavar="N", help="rows of crops.png (default: 12)")
 
     export = command("export", "the best weights of a run → a weights file and its card", _EXPORT)
-    export.add_argument("--run", type=Path, required=True, help="folder of a fit, finished or not")
+    from_what = export.add_mutually_exclusive_group(required=True)
+    from_what.add_argument("--run", type=Path, help="folder of a fit, finished or not")
+    from_what.add_argument("--weights", type=Path, help="weights file, to write as ONNX")
+    export.add_argument(
+        "--onnx", action="store_true", help="write ONNX for others' programs (pip install 'kakudai[onnx]')"
+    )
     export.add_argument("--test", type=Path, help="pictures to score it on; without, the card holds no scores")
-    export.add_argument("--out", type=Path, required=True, help="weights file to write (.h5; the card beside it)")
+    export.add_argument("--out", type=Path, required=True, help="file to write (.h5, the card beside it; or .onnx)")
     export.add_argument("--force", action="store_true", help="replace an existing file")
 
     pack = command("pack", "pictures → one small file that everything can be trained from", _PACK)

@@ -1,17 +1,16 @@
 """`evaluate`: the paper's Tables III and IV for any folder, any weights and any whole scale.
 
 Each picture is cropped to a multiple of the scale, so that sizes align, reduced by bilinear interpolation as the paper
-does, enlarged by each method, and compared on 8-bit BGR (PSNR and SSIM, as the authors score), on luma, and where the
-lines are. `authors_alignment` repeats the paper's habit instead: nothing is cropped, and where the sizes differ all
-pictures are shrunk to the smallest by nearest neighbour, which misaligns them.
+does (or in other ways as well, so that nobody wins by fitting one kernel), enlarged by each method, and compared on
+8-bit BGR (PSNR and SSIM, as the authors score), on luma, and where the lines are. `authors_alignment` repeats the
+paper's habit instead: nothing is cropped, and where the sizes differ all pictures are shrunk to the smallest by nearest
+neighbour, which misaligns them.
 """
 
 from __future__ import annotations
 
-import csv
-import io
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import cv2
@@ -21,64 +20,20 @@ from engine import measure
 from engine.errors import InputError
 from engine.files import storing, write_durably
 from engine.measure import Score
+from engine.settings import Size
 from training import degrade
+from training.degradations import Degradation
 from training.degrade import Levels
 from training.methods import Method
 from training.pictures import read_each
+from training.remember import Remembered
+from training.scene import draw_picture
 from training.sheet import Sheet
+from training.table import Row, Table, Work
 
 SMALLEST = 16
 """Pictures with a shorter side (after reduction) are left out: no window of SSIM says anything there."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One picture, one scale, one method."""
-
-    picture: str
-    scale: int
-    method: str
-    score: Score
-
-
-@dataclass(frozen=True)
-class Table:
-    """Every row of an evaluation."""
-
-    rows: tuple[Row, ...]
-
-    def means(self, scale: int) -> dict[str, Score]:
-        """Mean scores of each method at one scale, in the order they were given."""
-        found: dict[str, list[Score]] = {}
-        for row in self.rows:
-            if row.scale == scale:
-                found.setdefault(row.method, []).append(row.score)
-        return {method: measure.mean(scores) for method, scores in found.items()}
-
-    def markdown(self) -> str:
-        """A table for each scale; PSNR in dB."""
-        parts = []
-        for scale in dict.fromkeys(row.scale for row in self.rows):
-            pictures = len({row.picture for row in self.rows if row.scale == scale})
-            parts.append(
-                f"{scale}×, {pictures} pictures\n\n"
-                "| method | PSNR BGR | SSIM BGR | PSNR Y | PSNR edges |\n|---|---|---|---|---|\n"
-                + "".join(
-                    f"| {name} | {s.psnr_bgr:.2f} | {s.ssim_bgr:.4f} | {s.psnr_luma:.2f} | {s.psnr_edges:.2f} |\n"
-                    for name, s in self.means(scale).items()
-                )
-            )
-        return "\n".join(parts)
-
-    def csv(self) -> str:
-        """One line for each picture, scale and method."""
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["picture", "scale", "method", *(each.name for each in fields(Score))])
-        for row in self.rows:
-            figures = (f"{value:.4f}" for value in asdict(row.score).values())
-            writer.writerow([row.picture, row.scale, row.method, *figures])
-        return text.getvalue()
+_TIMED = Size(480, 270)
 
 
 def evaluate(
@@ -86,10 +41,15 @@ def evaluate(
     methods: Mapping[str, Method],
     *,
     scales: Sequence[int] = (2,),
+    degradations: Sequence[Degradation] = (Degradation.BILINEAR,),
     authors_alignment: bool = False,
     sheet: Sheet | None = None,
+    remembered: Remembered | None = None,
+    timed: bool = False,
 ) -> Table:
-    """Score every method on every file and scale; crops go to `sheet`.
+    """Score every method on every file, scale and degradation; crops of the first degradation go to `sheet`.
+
+    What `remembered` holds is not done again, unless a sheet wants to show it. `timed`: what each method costs as well.
 
     Files that cannot be read or are too small are listed and left out. Raises `InputError` when none is left.
     """
@@ -100,21 +60,29 @@ def evaluate(
         for scale in scales:
             if min(picture.shape[:2]) < SMALLEST * scale:
                 continue
-            reduced, original = _reduced(picture, scale, authors_alignment)
-            results: dict[str, tuple[Levels, Score]] = {}
-            for name, method in methods.items():
-                made, wanted = _aligned(method(reduced, scale), original)
-                results[name] = made, measure.score(made, wanted)
-                rows.append(Row(file.name, scale, name, results[name][1]))
-            if sheet is not None:
-                sheet.add(f"{file.stem} {scale}x", wanted, results)
+            for degradation in degradations:
+                reduced, original = _reduced(picture, scale, degradation, authors_alignment)
+                results: dict[str, tuple[Levels, Score]] = {}
+                shown = sheet if degradation is degradations[0] else None
+                for name, method in methods.items():
+                    key = (remembered.key(method, scale, reduced, original)) if remembered else ""
+                    score = remembered.get(key) if remembered and not (shown and shown.has_room) else None
+                    if score is None:
+                        made, wanted = _aligned(method(reduced, scale), original)
+                        score = measure.score(made, wanted)
+                        results[name] = made, score
+                        if remembered:
+                            remembered.put(key, score)
+                    rows.append(Row(file.name, scale, degradation, name, score))
+                if shown is not None and results:
+                    shown.add(f"{file.stem} {scale}x", original, results)
     if not rows:
         raise InputError(
             f"no picture can be scored: none can be read and is {SMALLEST * min(scales)} pixels wide and high",
             remedy="give larger pictures, or a smaller --scale",
             path=first.parent if first else None,
         )
-    return Table(tuple(rows))
+    return Table(tuple(rows), _work(methods, scales, timed=timed))
 
 
 def write_results(folder: Path, table: Table, sheet: Sheet | None) -> None:
@@ -127,13 +95,38 @@ def write_results(folder: Path, table: Table, sheet: Sheet | None) -> None:
         write_durably(folder / "crops.png", sheet.png())
 
 
-def _reduced(picture: Levels, scale: int, authors_alignment: bool) -> tuple[Levels, Levels]:
+def _reduced(picture: Levels, scale: int, degradation: Degradation, authors_alignment: bool) -> tuple[Levels, Levels]:
     """The small picture, and the original to compare with."""
-    if not authors_alignment:
-        original = degrade.crop_to_multiple(picture, scale)
-        return degrade.reduce(original, scale), original
-    size = (picture.shape[1] // scale, picture.shape[0] // scale)
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8), picture
+    if authors_alignment:
+        size = (picture.shape[1] // scale, picture.shape[0] // scale)
+        return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR), np.uint8), picture
+    original = degrade.crop_to_multiple(picture, scale)
+    return degradation.apply(original, scale), original
+
+
+def _work(methods: Mapping[str, Method], scales: Sequence[int], *, timed: bool) -> dict[tuple[str, int], Work]:
+    return {
+        (name, scale): Work(
+            method.multiply_adds(scale) if method.multiply_adds else None,
+            _cpu_seconds(method, scale) if timed else None,
+        )
+        for name, method in methods.items()
+        for scale in scales
+    }
+
+
+def _cpu_seconds(method: Method, scale: int) -> float:
+    """Processor seconds for a million pixels of the result: the least of three, after one to warm up.
+
+    Of all cores together, so that it hardly depends on what else the machine is doing.
+    """
+    picture = np.ascontiguousarray(draw_picture(_TIMED, seed=0)[..., ::-1])
+    spent = []
+    for _ in range(4):
+        begun = time.process_time()
+        method(picture, scale)
+        spent.append(time.process_time() - begun)
+    return min(spent[1:]) / (_TIMED.pixels * scale**2 / 1e6)
 
 
 def _aligned(made: Levels, original: Levels) -> tuple[Levels, Levels]:

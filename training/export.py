@@ -11,12 +11,13 @@ import numpy as np
 from engine import __version__, weights
 from engine.errors import MissingInputError, OutputError
 from engine.measure import Score
-from training.evaluate import Table, evaluate
+from training.evaluate import evaluate
 from training.methods import methods
 from training.patches import storing_hdf5
 from training.pictures import pictures_below
 from training.recipe import Recipe, plain
 from training.run_folder import RunFolder
+from training.table import Table
 
 PROTOCOL = "reduced by bilinear interpolation, sizes aligned by cropping; means over pictures"
 FIGURES = {

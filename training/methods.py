@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,13 +15,26 @@ from engine import weights
 from engine.errors import UsageError
 from engine.image import Picture
 from engine.models import Model, load_model
+from engine.network import Network
 from engine.picture import enlarge_picture
 from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
 from training.degrade import Levels
 from training.peers import PEERS, Peer
 
-Method = Callable[[Levels, int], Levels]
-"""(height, width, 3) and a whole scale → (height * scale, width * scale, 3)."""
+
+@dataclass(frozen=True)
+class Method:
+    """Call it with (height, width, 3) and a whole scale: (height * scale, width * scale, 3)."""
+
+    run: Callable[[Levels, int], Levels]
+    identity: str
+    """Equal identities, equal results."""
+    multiply_adds: Callable[[int], float] | None = None
+    """Of a network: per pixel of the result, by the scale."""
+
+    def __call__(self, picture_bgr: Levels, scale: int) -> Levels:
+        return self.run(picture_bgr, scale)
+
 
 _CLASSICAL = {
     "nearest": cv2.INTER_NEAREST,
@@ -41,20 +56,37 @@ def methods(
     Raises `ToolError` when the peers are not installed, `WeightsError` and `MissingInputError` for weights,
     `UsageError` for an unknown upsampling.
     """
-    chosen: dict[str, Method] = {name: _classical(flag) for name, flag in _CLASSICAL.items()}
+    chosen: dict[str, Method] = {name: Method(_classical(flag), name) for name, flag in _CLASSICAL.items()}
     for file in files:
         name, _, upsampling = file.partition("@")
         if upsampling not in ("", *Interpolation):
             raise UsageError(f"no upsampling {upsampling!r}", remedy=f"choose one of {', '.join(Interpolation)}")
         path = Path(name)
-        weights.load(path)  # so that a bad file is told before the first picture
-        chosen[path.stem] = _network(path, Interpolation(upsampling) if upsampling else None, rounding)
+        loaded = weights.load(path)  # so that a bad file is told before the first picture
+        before = Interpolation(upsampling) if upsampling else loaded.card.upsampling
+        chosen[path.stem + (f" after {before}" if upsampling else "")] = Method(
+            _network(path, before, rounding),
+            f"{loaded.sha256} {before} {rounding}",
+            functools.partial(_multiply_adds, loaded.network),
+        )
     if peers:
-        chosen |= {name: Peer(name).enlarge for name in PEERS}
+        chosen |= {name: Method(Peer(name).enlarge, name) for name in PEERS}
     return chosen
 
 
-def _classical(flag: int) -> Method:
+def _multiply_adds(network: Network, scale: int) -> float:
+    """Per pixel of the result: a network of its own scale runs again until the scale is reached."""
+    if network.scale == 1:
+        return network.multiply_adds
+    runs, reached, done = 0.0, 1, 0.0
+    while reached < scale or not runs:
+        reached *= network.scale
+        runs += 1
+        done += network.multiply_adds * reached**2
+    return done / scale**2
+
+
+def _classical(flag: int) -> Callable[[Levels, int], Levels]:
     def enlarge(picture_bgr: Levels, scale: int) -> Levels:
         size = (picture_bgr.shape[1] * scale, picture_bgr.shape[0] * scale)
         return np.asarray(cv2.resize(picture_bgr, size, interpolation=flag), np.uint8)
@@ -62,7 +94,7 @@ def _classical(flag: int) -> Method:
     return enlarge
 
 
-def _network(path: Path, upsampling: Interpolation | None, rounding: Rounding) -> Method:
+def _network(path: Path, upsampling: Interpolation, rounding: Rounding) -> Callable[[Levels, int], Levels]:
     """The engine's own path for stills: what a user would get."""
 
     loaded: list[Model] = []  # kept here: the engine keeps two models only, and a table compares more

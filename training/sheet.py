@@ -26,9 +26,13 @@ class Sheet:
         self._most = most
         self._rows: list[NDArray[np.uint8]] = []
 
+    @property
+    def has_room(self) -> bool:
+        return len(self._rows) < self._most
+
     def add(self, title: str, original: Levels, results: Mapping[str, tuple[Levels, Score]]) -> None:
         """A row with the crop that has the most edges; nothing once the sheet is full."""
-        if len(self._rows) >= self._most:
+        if not self.has_room:
             return
         top, left = _busiest(original)
 
