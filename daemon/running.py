@@ -96,7 +96,9 @@ class Running:
     def seconds_to_safety(self) -> float | None:
         """How long, at the present pace, until its work cannot be lost any more; None where that cannot be told."""
         each, progress = self.plan.get("segment_frames"), self._progress
-        if not isinstance(each, int) or progress is None or progress["stage"] != "enlarge" or not self._pace:
+        if not isinstance(each, int) or each < 1 or progress is None or progress["stage"] != "enlarge":
+            return None
+        if self._pace <= 0:
             return None
         left = each - progress["done"] % each
         if progress["total"] is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,13 @@ from typing import Any
 import pytest
 
 from daemon.child import JobProcess, end_orphans
-from daemon.config_model import Folder
+from daemon.config_model import Config, Folder
 from daemon.job import Identity, Job
+from daemon.ledger import Ledger
 from daemon.outcome import Failed
 from daemon.request import Request, settings_from_plain, settings_to_plain
 from daemon.running import Running
+from daemon.worker import Worker
 from engine.parse_settings import parse_encoder
 from engine.settings import Container, Denoise, Interpolation, Mode, Settings, Size
 
@@ -46,6 +49,9 @@ class _Says(JobProcess):
 
     def kill(self) -> None:
         self.killed = True
+
+    def terminate(self) -> None:
+        pass
 
     def trim_log(self) -> None:
         pass
@@ -129,6 +135,65 @@ def test_one_that_beats_but_gets_nowhere_is_ended() -> None:
     assert isinstance(outcome, Failed)
     assert "no progress for 1h 00m" in outcome.reason
     assert not outcome.is_final
+    process.close()
+
+
+PLANNED = (
+    b'{"event": "planned", "kind": "episode", "sha256": "", "output_name": "a.mkv", "output_is_folder": false, '
+    b'"frames": 500, "segment_frames": %d, "source_size": "", "output_size": "", "work_bytes": 1, "output_bytes": 1}\n'
+)
+
+
+def _progress(done: int, stage: str = "enlarge") -> bytes:
+    return json.dumps({**json.loads(PROGRESS), "stage": stage, "done": done, "total": 500}).encode() + b"\n"
+
+
+@pytest.mark.parametrize(
+    ("each", "done", "stage", "expected"),
+    [
+        (100, 130, "enlarge", 70 / 13),
+        (400, 410, "enlarge", 90 / 41),  # the last segment is a short one
+        (100, 130, "mux", None),
+        (0, 130, "enlarge", None),
+        (-5, 130, "enlarge", None),
+        (100, -130, "enlarge", None),
+    ],
+)
+def test_how_far_it_is_from_where_its_work_is_safe(each: int, done: int, stage: str, expected: float | None) -> None:
+    process, now = _Says(PLANNED % each + _progress(0)), [0.0]
+    running = _running(process)
+    running._clock = lambda: now[0]
+    running.hear()
+    assert running.seconds_to_safety() is None
+    now[0] = 10.0
+    os.write(process._end, _progress(done, stage))
+    running.hear()
+    assert running.seconds_to_safety() == (None if expected is None else pytest.approx(expected))
+    process.close()
+
+
+@pytest.mark.parametrize(("seconds", "waits"), [(10.0, True), (20.0, False)])
+def test_a_stop_waits_for_a_near_segment_until_a_second_one(tmp_path: Path, seconds: float, waits: bool) -> None:
+    process, now = _Says(PLANNED % 100 + _progress(0)), [0.0]
+    ledger = Ledger(tmp_path / "ledger.db")
+    worker = Worker(
+        Config(tmp_path / "config.yaml", tmp_path), ledger, clock=lambda: now[0], forget=lambda _source: None
+    )
+    running = worker.running = _running(process)
+    running._clock = lambda: now[0]
+    running.hear()
+    now[0] = seconds  # for thirty of a hundred frames
+    os.write(process._end, _progress(30))
+    running.hear()
+    worker.stop()
+    asked = [running.asked_to_end]
+    worker.stop_at_once()
+    asked.append(running.asked_to_end)
+    assert asked == [None if waits else seconds, seconds]
+    stopped = [worker.stopped]
+    now[0] += 60
+    assert [*stopped, worker.stopped] == [False, True]
+    ledger.close()
     process.close()
 
 
