@@ -79,6 +79,11 @@ def _evaluate(arguments: argparse.Namespace) -> int:
 
     files = [str(path) for path in weights.shipped()] if arguments.weights is None else arguments.weights
     chosen = methods(files, rounding=arguments.rounding, peers=arguments.peers)
+    if arguments.only:
+        unknown = [name for name in arguments.only if name not in chosen]
+        if unknown:
+            raise UsageError(f"no method {unknown[0]!r}", remedy=f"choose from {', '.join(chosen)}")
+        chosen = {name: chosen[name] for name in arguments.only}
     sheet = Sheet(most=arguments.crops) if arguments.out else None
     table = evaluate(
         pictures_below(arguments.images),

@@ -133,6 +133,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"how pictures are made smaller: {', '.join(Degradation)} (default: bilinear, as the paper does)",
     )
+    evaluate.add_argument(
+        "--only", nargs="+", metavar="METHOD", help="only these of the methods, by their names in the table"
+    )
     evaluate.add_argument("--time", action="store_true", help="also what each method costs: processor seconds")
     evaluate.add_argument(
         "--remember", type=Path, metavar="FOLDER", help="keep every score there; what it holds is not done again"
