@@ -7,18 +7,23 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import itertools
 import logging
 import os
 import sys
 import tempfile
+import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import winograd
+from engine.convolutions import Chain, Layer, chain_of, in_tiles
 from engine.errors import ToolError
 from engine.settings import Device
 
@@ -119,8 +124,27 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def compiled(model: Any) -> Forward:
-    """`model` as a function from arrays to arrays, compiled once for each shape, first output channel only."""
+@dataclass(frozen=True)
+class Compiled:
+    """A network as a function from arrays to arrays. A pixel's bits are a function of the input around it.
+
+    Of the input within `margin`, where windows are cut at multiples of `grain` in the image.
+    """
+
+    run: Forward
+    margin: int
+    grain: int = 1
+
+    def __call__(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self.run(luma)
+
+
+def compiled(model: Any, *, radius: int) -> Compiled:
+    """`model`, of that receptive radius, compiled once for each shape; first output channel only."""
+    if BACKEND == "tensorflow" and not _visible_gpus():
+        chain = chain_of(model)
+        if chain is not None:
+            return Compiled(_compile_chain(chain), max(radius, chain.margin), chain.grain)
     functions: OrderedDict[tuple[int, ...], Forward] = OrderedDict()
     compile_for = _compile_tensorflow if BACKEND == "tensorflow" else _compile_jax
 
@@ -134,7 +158,63 @@ def compiled(model: Any) -> Forward:
         functions.move_to_end(shape)
         return functions[shape](luma)
 
+    return Compiled(forward, radius)
+
+
+def _visible_gpus() -> list[Any]:
+    import tensorflow as tf
+
+    return tf.config.get_visible_devices("GPU")
+
+
+def _compile_chain(chain: Chain) -> Forward:
+    """Convolutions in a row on the CPU: TensorFlow's own, and Winograd's where they need fewer products."""
+    parts: list[Callable[[Any], Any]] = []
+    for tiled, group in itertools.groupby(chain.layers, in_tiles):
+        layers = list(group)
+        parts += [_in_tiles(layer) for layer in layers] if tiled else [_convolve(layers)]
+    finish = _sigmoid if chain.ends_in_sigmoid else _as_it_is
+    one_at_a_time = threading.Lock()
+
+    def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
+        made = np.empty(luma.shape, np.float32)
+        with one_at_a_time:
+            for index, plane in enumerate(luma):
+                features: Any = plane[None, :, :, None]
+                for part in parts:
+                    features = part(features)
+                made[index] = np.from_dlpack(features)[0, :, :, 0]
+        return finish(made)
+
     return forward
+
+
+def _convolve(layers: list[Layer]) -> Callable[[Any], Any]:
+    """(1, height, width, channels), an array or a tensor, to a tensor."""
+    import tensorflow as tf
+
+    def run(features: Any) -> Any:
+        for layer in layers:
+            features = tf.nn.bias_add(tf.nn.conv2d(features, layer.kernel, 1, "SAME"), layer.bias)
+            if layer.slope is not None:
+                features = tf.nn.leaky_relu(features, layer.slope)
+        return features
+
+    channels = layers[0].kernel.shape[2]
+    return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec((1, None, None, channels), tf.float32))
+
+
+def _in_tiles(layer: Layer) -> Callable[[Any], Any]:
+    """Tensor to tensor; the memory is shared, not copied, and good until the next call."""
+    import tensorflow as tf
+
+    convolution = winograd.Convolution(layer.kernel, layer.bias, slope=layer.slope)
+
+    def run(features: Any) -> Any:
+        made = convolution(np.from_dlpack(features)[0])
+        return tf.experimental.dlpack.from_dlpack(made[None].__dlpack__())
+
+    return run
 
 
 def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:

@@ -42,10 +42,12 @@ class Region:
         right = min(shape[1], self.left + self.width + margin)
         return Region(top, left, bottom - top, right - left)
 
-    def at_least(self, length: int, shape: tuple[int, ...]) -> Region:
-        """Grown to `length` a side where `shape` has room for it."""
+    def at_least(self, length: int, shape: tuple[int, ...], *, grain: int = 1) -> Region:
+        """Grown to `length` a side where `shape` has room for it, from a multiple of `grain`."""
         height, width = max(self.height, min(length, shape[0])), max(self.width, min(length, shape[1]))
-        return Region(min(self.top, shape[0] - height), min(self.left, shape[1] - width), height, width)
+        top, left = min(self.top, shape[0] - height), min(self.left, shape[1] - width)
+        up, to_left = top % grain, left % grain
+        return Region(top - up, left - to_left, height + up, width + to_left)
 
     def relative_to(self, window: Region) -> Region:
         """The same rectangle in the coordinates of `window`."""

@@ -73,7 +73,7 @@ class FrameReuse:
 
     def __init__(self, upscaler: Upscaler, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
         self._upscaler = upscaler
-        self._radius = upscaler.network.radius
+        self._margin, self._grain = upscaler.margin, upscaler.grain
         self.scale = upscaler.scale
         self._slots: list[_Slot] = []
         self._next_slot = 0
@@ -117,14 +117,14 @@ class FrameReuse:
             return []
         if not self._by_region or min(now.shape) < _SMALLEST_WINDOW:
             return [_whole(now)]
-        reach = -(-self._radius // BLOCK)
+        reach = -(-self._margin // BLOCK)
         touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-        regions = [region.scaled(BLOCK, now.shape) for region in cover(touched, margin=self._radius / BLOCK)]
+        regions = [region.scaled(BLOCK, now.shape) for region in cover(touched, margin=self._margin / BLOCK)]
         work = sum(self._window(region, now.shape).pixels for region in regions)
         return regions if work < _WORTH_SPLITTING * now.size else [_whole(now)]
 
     def _window(self, region: Region, shape: tuple[int, ...]) -> Region:
-        return region.grown(self._radius, shape).at_least(_SMALLEST_WINDOW, shape)
+        return _window(region, shape, margin=self._margin, grain=self._grain)
 
     def _compute(self, luma: Luma, region: Region) -> Luma:
         window = self._window(region, luma.shape)
@@ -142,19 +142,24 @@ class FrameReuse:
         return made
 
 
+def _window(region: Region, shape: tuple[int, ...], *, margin: int, grain: int) -> Region:
+    """What the network has to see for the bits of `region`, which lies at multiples of the grain."""
+    return region.grown(margin, shape).at_least(_SMALLEST_WINDOW, shape, grain=grain)
+
+
 def _whole(luma: Luma) -> Region:
     return Region(0, 0, luma.shape[0], luma.shape[1])
 
 
 def _bits_are_independent_of_shape(upscaler: Upscaler) -> bool:
     """Whether regions of several shapes give the very bits of a larger one, tried on noise."""
-    radius = upscaler.network.radius
-    length = 6 * radius + 40
+    margin, grain = upscaler.margin, upscaler.grain
+    length = (6 * margin + 40) // grain * grain
     noise = np.random.default_rng(0).random((length, length + 9), dtype=np.float32)
     large = upscaler(noise)
-    for top, left, height, width in ((0, 0, 31, 50), (5, 7, 40, 33), (9, 3, 8, length), (length - 8, 11, 8, 8)):
+    for top, left, height, width in ((0, 0, 32, 52), (4, 8, 40, 36), (8, 4, 8, length - 4), (length - 8, 12, 8, 8)):
         region = Region(top, left, height, width)
-        window = region.grown(radius, noise.shape).at_least(_SMALLEST_WINDOW, noise.shape)
+        window = _window(region, noise.shape, margin=margin, grain=grain)
         small = upscaler(np.ascontiguousarray(noise[window.slices]))
         inner = small[region.relative_to(window).scaled(upscaler.scale, small.shape).slices]
         if inner.tobytes() != large[region.scaled(upscaler.scale, large.shape).slices].tobytes():

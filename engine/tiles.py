@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _STEP = 32
-"""Window sides are multiples of this where the image allows, so that few shapes are ever compiled."""
+"""Without a grain, window sides are multiples of this where the image allows: few shapes are ever compiled."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,29 @@ class TileGrid:
             out[window.target] = result[window.inner]
 
 
-def tile_grid(image_shape: tuple[int, int], *, largest_window: int, radius: int, scale: int = 1) -> TileGrid:
+def smallest_window(radius: int, grain: int = 1) -> int:
+    """The shortest side of a window that still gets on, among others."""
+    return _least_overlap(radius, grain) + grain
+
+
+def _least_overlap(radius: int, grain: int) -> int:
+    """What neighbours have in common at least: the radius on both sides, and room to move to the grain."""
+    return 2 * radius + 4 * (grain - 1)
+
+
+def tile_grid(
+    image_shape: tuple[int, int], *, largest_window: int, radius: int, scale: int = 1, grain: int = 1
+) -> TileGrid:
     """The grid with the fewest windows of at most `largest_window` pixels a side.
 
-    A dimension that fits in one window runs at its own size, never padded. Raises ValueError when a window could not
-    hold a single pixel with its surroundings.
+    A dimension that fits in one window runs at its own size, never padded. With a `grain`, windows start and seams lie
+    at multiples of it. Raises ValueError when a window could not hold a single pixel with its surroundings.
     """
     if min(image_shape) < 1:
         raise ValueError(f"an image has at least one pixel, not {image_shape}")
-    if largest_window <= 2 * radius:
+    if largest_window < smallest_window(radius, grain):
         raise ValueError(f"a window of {largest_window} holds no pixel with {radius} around it on both sides")
-    (height, rows), (width, columns) = (_axis(n, largest_window, radius) for n in image_shape)
+    (height, rows), (width, columns) = (_axis(n, largest_window, radius, grain) for n in image_shape)
 
     def scaled(first: int, last: int) -> slice:
         return slice(first * scale, last * scale)
@@ -91,14 +103,21 @@ def tile_grid(image_shape: tuple[int, int], *, largest_window: int, radius: int,
     return TileGrid(image_shape, (height, width), scale, windows)
 
 
-def _axis(length: int, largest_window: int, radius: int) -> tuple[int, list[_Span]]:
+def _axis(length: int, largest_window: int, radius: int, grain: int) -> tuple[int, list[_Span]]:
     """The window length and the spans along one axis."""
     if length <= largest_window:
         return length, [_Span(0, 0, length)]
-    count = -(-(length - 2 * radius) // (largest_window - 2 * radius))
-    needed = -(-(length - 2 * radius) // count) + 2 * radius
+    overlap = _least_overlap(radius, grain)
+    count = -(-(length - overlap) // (largest_window - overlap))
+    needed = -(-(length - overlap) // count) + overlap
     window = min(largest_window, -(-needed // _STEP) * _STEP)
-    starts = [round(i * (length - window) / (count - 1)) for i in range(count)]
+    if grain > 1:
+        window = needed - (needed - length) % grain  # so that the last one starts at a multiple, too
+    starts = [_down(round(i * (length - window) / (count - 1)), grain) for i in range(count)]
     # The seam lies in the middle of the overlap, at least `radius` from the inner edge of both windows.
-    seams = [0, *((after + before + window) // 2 for before, after in pairwise(starts)), length]
+    seams = [0, *(_down((after + before + window) // 2, grain) for before, after in pairwise(starts)), length]
     return window, [_Span(start, first, last) for start, (first, last) in zip(starts, pairwise(seams), strict=True)]
+
+
+def _down(position: int, grain: int) -> int:
+    return position // grain * grain

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from engine import backend
 from engine.errors import EnvironmentFault
-from engine.tiles import TileGrid, tile_grid
+from engine.tiles import TileGrid, smallest_window, tile_grid
 from engine.weights import Weights
 
 log = logging.getLogger(__name__)
@@ -31,8 +31,13 @@ class Upscaler:
         self, weights: Weights, *, largest_window: int = DEFAULT_WINDOW, largest_batch: int = DEFAULT_BATCH
     ) -> None:
         self.network = weights.network
-        self._forward = backend.compiled(weights.model())
-        self._largest_window = max(largest_window, 2 * self.network.radius + 1)
+        compiled = backend.compiled(weights.model(), radius=self.network.radius)
+        self._forward: backend.Forward = compiled
+        self.margin = compiled.margin
+        """How far around a pixel the input lies that its bits depend on; at least the network's radius."""
+        self.grain = compiled.grain
+        """Windows of one image have to start at multiples of this for their pixels to have the same bits."""
+        self._largest_window = max(largest_window, smallest_window(self.margin, self.grain))
         self._largest_batch = largest_batch
 
     @property
@@ -64,11 +69,15 @@ class Upscaler:
 
     def _grid(self, height: int, width: int) -> TileGrid:
         return tile_grid(
-            (height, width), largest_window=self._largest_window, radius=self.network.radius, scale=self.scale
+            (height, width),
+            largest_window=self._largest_window,
+            radius=self.margin,
+            scale=self.scale,
+            grain=self.grain,
         )
 
     def _shrink(self, error: BaseException) -> None:
-        smallest = 4 * self.network.radius
+        smallest = smallest_window(self.margin, self.grain)
         if self._largest_batch > 1:
             self._largest_batch //= 2
         elif self._largest_window // 2 >= smallest:

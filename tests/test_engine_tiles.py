@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from engine.tiles import tile_grid
+from engine.tiles import smallest_window, tile_grid
 from engine.upscaler import Upscaler
 from engine.weights import Weights
 from tests.networks import TRIED, random_weights
@@ -16,18 +16,28 @@ from tests.networks import TRIED, random_weights
 sizes = st.integers(1, 70)
 
 
-@given(height=sizes, width=sizes, radius=st.integers(0, 9), extra=st.integers(1, 60), scale=st.integers(1, 3))
+@given(
+    height=sizes,
+    width=sizes,
+    radius=st.integers(0, 9),
+    extra=st.integers(0, 60),
+    scale=st.integers(1, 3),
+    grain=st.sampled_from([1, 2, 4]),
+)
 def test_every_pixel_is_kept_once_and_with_its_surroundings(
-    height: int, width: int, radius: int, extra: int, scale: int
+    height: int, width: int, radius: int, extra: int, scale: int, grain: int
 ) -> None:
-    grid = tile_grid((height, width), largest_window=2 * radius + extra, radius=radius, scale=scale)
+    largest = smallest_window(radius, grain) + extra
+    grid = tile_grid((height, width), largest_window=largest, radius=radius, scale=scale, grain=grain)
+    assert max(grid.window_shape) <= largest
     owners = np.zeros(grid.output_shape, int)
     for window in grid.windows:
         owners[window.target] += 1
         for source, inner, length in zip(window.source, window.inner, (height, width), strict=True):
             assert 0 <= source.start < source.stop <= length
             # an inner edge of the window is at least the radius away from what is kept; the image's border need not be
-            assert source.start == 0 or inner.start >= radius * scale
+            assert source.start % grain == 0
+            assert source.start == 0 or (inner.start >= radius * scale and inner.start % (grain * scale) == 0)
             assert source.stop == length or inner.stop <= (source.stop - source.start - radius) * scale
     assert (owners == 1).all()
 
@@ -35,6 +45,8 @@ def test_every_pixel_is_kept_once_and_with_its_surroundings(
 def test_a_window_that_holds_no_pixel_with_its_surroundings_is_refused() -> None:
     with pytest.raises(ValueError, match="holds no pixel"):
         tile_grid((100, 100), largest_window=14, radius=7)
+    with pytest.raises(ValueError, match="holds no pixel"):
+        tile_grid((100, 100), largest_window=19, radius=2, grain=4)
 
 
 @pytest.fixture(scope="module", params=sorted(TRIED))
@@ -93,11 +105,19 @@ def test_the_bits_of_a_window_do_not_depend_on_its_batch(weights: Weights) -> No
 
 
 def test_radius_is_the_reach_of_the_network(weights: Weights) -> None:
-    """One pixel changed: what lies farther than the radius is the same to the bit, the corner at the radius is not."""
+    """One pixel changed: beyond the radius nothing changes but float noise, and beyond the margin no bit; the corner at
+    the radius does change.
+    """
     reach = weights.network.radius
-    luma = np.full((4 * reach, 4 * reach), 0.5, np.float32)
+    luma = np.full((6 * reach, 6 * reach), 0.5, np.float32)
     changed = luma.copy()
-    changed[2 * reach, 2 * reach] = 1
+    at = 3 * reach
+    changed[at, at] = 1
     upscaler = Upscaler(weights)
-    rows, columns = (index // weights.network.scale for index in np.nonzero(upscaler(luma) != upscaler(changed)))
-    assert max(abs(rows - 2 * reach).max(), abs(columns - 2 * reach).max()) == reach
+    apart = np.abs(upscaler(luma) - upscaler(changed))
+    rows, columns = (index // weights.network.scale for index in np.nonzero(apart > 1e-6))
+    assert max(abs(rows - at).max(), abs(columns - at).max()) == reach
+    first = at // upscaler.grain * upscaler.grain
+    for index in np.nonzero(apart):
+        assert (index // weights.network.scale >= first - upscaler.margin).all()
+        assert (index // weights.network.scale < first + upscaler.grain + upscaler.margin).all()
