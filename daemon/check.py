@@ -7,6 +7,7 @@ import json
 import platform
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,9 @@ from dataclasses import asdict, dataclass
 from importlib import metadata
 from pathlib import Path
 
+from daemon.announce import check_installed, send_now
 from daemon.config import default_config_path, load_config
+from daemon.config_model import Notify
 from daemon.place import refuse_unsafe
 from daemon.space import free_bytes, size
 from engine import __version__
@@ -37,12 +40,15 @@ class Finding:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Everything that `kakudai check` understands."""
     parser.add_argument("--config", type=Path, metavar="FILE", help="also check this configuration and its folders")
+    parser.add_argument(
+        "--notify", action="store_true", help="send a message to the configuration's `notify` addresses, as a test"
+    )
     parser.add_argument("--json", action="store_true", help="the report as JSON")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; returns 0 when nothing needed is missing, else 69 (EX_UNAVAILABLE)."""
-    findings = list(findings_for(arguments.config))
+    findings = list(findings_for(arguments.config, send=arguments.notify))
     if arguments.json:
         sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
     else:
@@ -53,15 +59,18 @@ def run(arguments: argparse.Namespace) -> int:
     return ToolError.exit_code if any(finding.state == "missing" for finding in findings) else 0
 
 
-def findings_for(config: Path | None) -> Iterator[Finding]:
-    """Every finding, programs first. `config` None: the one that `kakudai run` would use, if there is one."""
+def findings_for(config: Path | None, *, send: bool = False) -> Iterator[Finding]:
+    """Every finding, programs first. `config` None: the one that `kakudai run` would use, if there is one.
+
+    `send`: whether a message goes to whom the configuration wants told.
+    """
     yield Finding("kakudai", "ok", f"{__version__}, Python {platform.python_version()}")
     for name in _NOTEWORTHY:
         yield Finding(name, "ok", metadata.version(name))
     yield from _programs()
     yield from _network()
     yield from _weights()
-    yield from _configuration(config)
+    yield from _configuration(config, send=send)
 
 
 def _programs() -> Iterator[Finding]:
@@ -132,7 +141,7 @@ def _weights() -> Iterator[Finding]:
         yield Finding("weights", "missing", str(error), error.remedy)
 
 
-def _configuration(config: Path | None) -> Iterator[Finding]:
+def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
     try:
         loaded = load_config(config or default_config_path())
     except MissingInputError as error:
@@ -142,6 +151,7 @@ def _configuration(config: Path | None) -> Iterator[Finding]:
         yield Finding("configuration", "missing", str(error), error.remedy)
         return
     yield Finding("configuration", "ok", str(loaded.path))
+    yield from _notifications(loaded.notify, send=send)
     yield Finding("work files", "ok", f"{loaded.work_dir}, {size(free_bytes(loaded.work_dir))} free")
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
@@ -151,6 +161,27 @@ def _configuration(config: Path | None) -> Iterator[Finding]:
                 yield Finding(
                     name, "absent", f"{path} is not there", "it is made, or waited for, when the service runs"
                 )
+
+
+def _notifications(wanted: Notify | None, *, send: bool) -> Iterator[Finding]:
+    if wanted is None:
+        if send:
+            yield Finding("notify", "missing", "not in the configuration", "add `notify` to it")
+        return
+    try:
+        check_installed(wanted)
+    except ToolError as error:
+        yield Finding("notify", "missing", error.reason, error.remedy)
+        return
+    told = f"{len(wanted.urls)} address{'' if len(wanted.urls) == 1 else 'es'}"
+    if send:
+        title, body = f"Kakudai on {socket.gethostname()}: a test", "kakudai check --notify sent this."
+        problem = send_now(wanted, title, body)
+        if problem:
+            yield Finding("notify", "missing", problem, "check the address with Apprise's own documentation")
+            return
+        told += ", a message was sent"
+    yield Finding("notify", "ok", told)
 
 
 def _found_folder(name: str, path: Path) -> Finding:

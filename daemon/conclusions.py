@@ -97,8 +97,16 @@ class Conclusions:
     def tell_failure(self, job: Job) -> None:
         """To whoever looks into the output folder, if that is wanted and the job has failed for good."""
         now, folder = self._shop.ledger.job(job.id), self._shop.folders.get(job.folder)
-        if now is not None and now.state == "failed" and folder is not None:
+        if now is None or now.state != "failed":
+            return
+        self._shop.news(now)
+        if folder is not None:
             write_error_file(folder, now, self._shop.log_path(job))
+
+    def _tell_delivery(self, job: Job) -> None:
+        now = self._shop.ledger.job(job.id)
+        if now is not None and now.state == "delivered":
+            self._shop.news(now)
 
     def remove_work_files(self, job: Job) -> None:
         """Of a job that is over; what cannot be removed now goes with the daily cleaning."""
@@ -133,6 +141,7 @@ class Conclusions:
                     deliver(job, folder, self._shop.ledger, write_report=self._write_report)
                     remove(self._shop.work_dir(job))
                     remove_error_file(folder, job)
+                    self._tell_delivery(job)
                 else:
                     finish_original(job, folder, self._shop.ledger)
             except (EnvironmentFault, OutputError) as error:

@@ -8,9 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from daemon.config_model import POLLING_SETTLE_S, Config, Folder, Original, Retention, Retry, Web, WorkerLimits
+from daemon.config_model import (
+    POLLING_SETTLE_S,
+    Config,
+    Folder,
+    Notify,
+    Original,
+    Retention,
+    Retry,
+    Web,
+    WorkerLimits,
+)
 from daemon.config_reader import LARGEST_FILE, Section, load_yaml
-from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key
+from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key, parse_addresses
 from engine.errors import ConfigError, MissingInputError
 from engine.parse_settings import SettingError, did_you_mean, size_over
 from engine.settings import Interpolation, Limits, Settings
@@ -18,7 +28,7 @@ from engine.settings import Interpolation, Limits, Settings
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, Web, WorkerLimits)
+_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, Web, Notify, WorkerLimits)
 
 
 def default_config_path() -> Path:
@@ -28,7 +38,7 @@ def default_config_path() -> Path:
             return candidate
     raise MissingInputError(
         f"no configuration: neither {SYSTEM_CONFIG} nor ./{LOCAL_CONFIG} is there",
-        remedy="copy the documented config.yaml to one of them, or give --config FILE",
+        remedy="write one (kakudai init), or give --config FILE",
     )
 
 
@@ -85,6 +95,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         retention=_read_fixed(top, "retention", Retention),
         retry=_read_fixed(top, "retry", Retry),
         web=_read_web(top),
+        notify=_read_notify(top),
         worker=_read_fixed(top, "worker", WorkerLimits),
         profiles=profiles,
         folders=tuple(_read_folder(section, profiles) for section in sections),
@@ -146,6 +157,18 @@ def _read_web(top: Section) -> Web | None:
         if web.socket is not None and isinstance(given, Mapping) and key in given:
             top.complain(f"web.{key}", "does nothing beside socket; drop one of them")
     return web
+
+
+def _read_notify(top: Section) -> Notify | None:
+    """Keys, or the list of addresses alone."""
+    if not top.has("notify"):
+        return None
+    if isinstance(top.raw("notify"), list):
+        return Notify(top.take("notify", parse_addresses, ()))
+    notify = _read_fixed(top, "notify", Notify)
+    if not notify.urls:
+        top.complain("notify.urls", "is missing: whom to tell")
+    return notify
 
 
 def _read_folder(section: Section, profiles: Mapping[str, Settings]) -> Folder:

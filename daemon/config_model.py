@@ -103,6 +103,23 @@ class Web:
     """Further names under which browsers reach it, such as a proxy's."""
 
 
+class News(enum.StrEnum):
+    """What people can be told of: jobs delivered, jobs that failed, work that waits, nothing left to do."""
+
+    DONE = "done"
+    FAILED = "failed"
+    PAUSED = "paused"
+    EMPTY = "empty"
+
+
+@dataclass(frozen=True)
+class Notify:
+    """Whom to tell of what. `urls` are Apprise's, as they were written: `${NAME}` and `file:/path` still in them."""
+
+    urls: tuple[str, ...] = ()
+    on: tuple[News, ...] = tuple(News)
+
+
 @dataclass(frozen=True)
 class Folder:
     """One watched folder and what becomes of the files dropped into it. Paths are absolute."""
@@ -147,6 +164,8 @@ class Config:
     """Start a job only where the disks have room for what it is expected to need."""
     web: Web | None = dataclasses.field(default_factory=Web)
     """Where the status page is; None: there is none."""
+    notify: Notify | None = None
+    """Whom to tell of what; None: nobody."""
     work_base: Path | None = None
     """A folder of the user's, in which the work folder is made; None: it is `work` in `state_dir`."""
 

@@ -42,6 +42,8 @@ class _Loader(yaml.SafeLoader):
             if key is not None and key in seen:
                 self.doubled.append(f'line {line}: "{key}" is given twice (first in line {seen[key]}); keep one')
             seen.setdefault(key, line)
+            if key_node.tag == "tag:yaml.org,2002:bool":
+                key_node.tag = "tag:yaml.org,2002:str"  # YAML 1.1 reads the key `on` as true
         return super().construct_mapping(node, deep)
 
 

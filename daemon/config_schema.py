@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.config_model import ErrorFiles, Original, Reports, TakenName
+from daemon.config_model import ErrorFiles, News, Original, Reports, TakenName
 from daemon.config_reader import flag, number, path_below, patterns, whole, word, words
 from daemon.schedule import parse_hours
 from engine.parse_settings import (
     LARGEST_SCALE,
     MODELS,
+    SettingError,
     parse_choice,
     parse_encoder,
     parse_model,
@@ -77,6 +78,20 @@ def _flag(name: str) -> Key:
 
 def _path(name: str) -> Key:
     return Key(name, "a path", path_below)
+
+
+def parse_addresses(value: object) -> tuple[str, ...]:
+    """Addresses of notifications: `scheme://…`, `${NAME}` for the environment in them, or `file:/path` of such."""
+    found = words(value)
+    for number_, address in enumerate(found):
+        if "://" not in address and not address.startswith(("file:/", "${")):
+            raise SettingError(f"number {number_ + 1} is no address; write mailto://…, ${{NAME}} or file:/path")
+    return found
+
+
+def parse_news(value: object) -> tuple[News, ...]:
+    """What is told."""
+    return tuple(parse_choice(entry, News) for entry in words(value))
 
 
 LIMITS = (
@@ -152,5 +167,10 @@ WEB = (
     _key("names", "a list of host names", words),
 )
 """Or `web: false`."""
-SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY, "worker": WORKER, "web": WEB}
+NOTIFY = (
+    _key("urls", "a list of Apprise addresses", parse_addresses),
+    _key("on", f"a list of {' | '.join(News)}", parse_news),
+)
+"""Or the list of addresses alone."""
+SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY, "worker": WORKER, "web": WEB, "notify": NOTIFY}
 """Mappings at the top that hold fixed keys; beside them stand `profiles` (by name) and `folders` (a list)."""

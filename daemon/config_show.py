@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from daemon.config_model import Config, Folder, Web
+from daemon.config_model import Config, Folder, Notify, Web
 from daemon.request import settings_to_plain
 from engine.settings import Settings
 
@@ -22,6 +22,7 @@ def show(config: Config) -> str:
         "check_space": config.check_space,
         "reports": str(config.reports),
         "web": False if config.web is None else _web(config.web),
+        **({} if config.notify is None else {"notify": _notify(config.notify)}),
         "limits": dataclasses.asdict(config.limits),
         "retention": dataclasses.asdict(config.retention),
         "retry": dataclasses.asdict(config.retry),
@@ -37,6 +38,10 @@ def show(config: Config) -> str:
 def _web(web: Web) -> dict[str, Any]:
     place = {"host": web.host, "port": web.port} if web.socket is None else {"socket": str(web.socket)}
     return {**place, **({"names": list(web.names)} if web.names else {})}
+
+
+def _notify(notify: Notify) -> dict[str, Any]:
+    return {"urls": list(notify.urls), "on": [kind.value for kind in notify.on]}
 
 
 def _profile(settings: Settings) -> dict[str, Any]:

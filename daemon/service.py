@@ -14,6 +14,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from daemon.announce import Announcer, check_installed
 from daemon.child import JobProcess, end_orphans
 from daemon.config import load_config
 from daemon.config_model import DAY_S, Config
@@ -94,7 +95,8 @@ class Service:
         self._next_cleaning = self._clock()
         self._prepare_folders(config)
         self.watcher = self._watch(config)
-        self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again)
+        self.announcer = Announcer(config, clock=self._clock)
+        self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again, news=self.announcer.ended)
         self._heard: JobProcess | None = None
         orders = Orders(
             ledger,
@@ -107,6 +109,7 @@ class Service:
 
     def close(self) -> None:
         """Let go of everything; a running process is killed."""
+        self.announcer.close()
         self.web.close()
         self.control.close()
         self.worker.close()
@@ -132,6 +135,7 @@ class Service:
         try:
             config = load_config(self._config.path)
             _refuse_reload(self._config, config)
+            check_installed(config.notify)
             self._prepare_folders(config)
         except KakudaiError as error:
             log.error("the old configuration is kept: %s; %s", error, error.remedy)
@@ -142,6 +146,7 @@ class Service:
         self._config = config
         self.watcher = self._watch(config)
         self.worker.reload(config)
+        self.announcer.reload(config)
         self.web.reload(config)
         log.info("reloaded: watching %s", ", ".join(printable(folder.input) for folder in config.folders))
 
@@ -182,6 +187,7 @@ class Service:
     def _tick(self) -> None:
         """One turn. A fault of the ledger's disk stops all claims until it is gone; nothing is lost meanwhile."""
         self.web.tick()
+        self.announcer.tick()
         if self._clock() < self._ledger_again_at:
             return
         try:
@@ -194,6 +200,7 @@ class Service:
                 self.watcher.queued(found)
                 log.info("queued %d new file%s", len(new), "" if len(new) == 1 else "s")
             self.worker.tick(missing=self.watcher.missing())
+            self._look_for_news()
             if self._clock() >= self._next_cleaning:
                 self._next_cleaning = self._clock() + DAY_S
                 clean_up(self._config, self._ledger)
@@ -207,6 +214,12 @@ class Service:
                 log.info("work goes on: the ledger can be written again")
             self._ledger_fault = None
         self._listen_to_the_child()
+
+    def _look_for_news(self) -> None:
+        """What waits that should not, and whether there is work left."""
+        if self._config.notify is not None:
+            waits = {**self.worker.pauses.reasons(), **self._lost()}
+            self.announcer.look(waits=waits, paused=self._ledger.paused(), counts=self._ledger.counts())
 
     def _let_go_of_the_gone(self) -> None:
         """Of what failed: events may have been lost, or have happened while no service ran."""
@@ -272,8 +285,10 @@ class Service:
 
     def _waiting(self) -> dict[Path, tuple[str, str]]:
         """Why folders wait, and the cure."""
-        lost = {place: (reason, "mount it again") for place, reason in self.watcher.missing().items()}
-        return {**self.worker.waits(), **lost}
+        return {**self.worker.waits(), **self._lost()}
+
+    def _lost(self) -> dict[Path, tuple[str, str]]:
+        return {place: (reason, "mount it again") for place, reason in self.watcher.missing().items()}
 
     def _folders(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         return folders_for_people(self._config, self._ledger, self._waiting(), self.watcher.missing())

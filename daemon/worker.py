@@ -49,8 +49,9 @@ class Worker:
         *,
         clock: Callable[[], float],
         forget: Callable[[Path], None],
+        news: Callable[[Job], None] = lambda _job: None,
     ) -> None:
-        self._shop = Workshop(config, ledger, clock=clock, forget=forget)
+        self._shop = Workshop(config, ledger, clock=clock, forget=forget, news=news)
         self._claims = Claims(self._shop)
         self._conclusions = Conclusions(self._shop)
         self._drain_until: float | None = None

@@ -19,15 +19,22 @@ log = logging.getLogger(__name__)
 
 
 class Workshop:
-    """`forget` tells the watcher to look at a source anew."""
+    """`forget` tells the watcher to look at a source anew; `news` is told of each job that is delivered or failed."""
 
     def __init__(
-        self, config: Config, ledger: Ledger, *, clock: Callable[[], float], forget: Callable[[Path], None]
+        self,
+        config: Config,
+        ledger: Ledger,
+        *,
+        clock: Callable[[], float],
+        forget: Callable[[Path], None],
+        news: Callable[[Job], None],
     ) -> None:
         self.config = config
         self.ledger = ledger
         self.clock = clock
         self.forget = forget
+        self.news = news
         self.files = FolderFiles()
         self.tally = Tally()
         self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
