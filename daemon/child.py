@@ -78,7 +78,7 @@ class JobProcess:
         self._buffer = rest
         try:
             return [dict(json.loads(line)) for line in lines]
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, RecursionError):
             self.kill()  # nothing that it says can be relied on
             return []
 

@@ -67,7 +67,7 @@ class ControlServer:
         elif b"\n" in asked:
             try:
                 request = dict(json.loads(asked.split(b"\n")[0]))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, RecursionError):  # the last: a thousand brackets
                 answer: Mapping[str, Any] = {"error": "not understood", "remedy": "send one JSON object on one line"}
             else:
                 answer = self._handle(request)

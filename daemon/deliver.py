@@ -13,21 +13,26 @@ import errno
 import logging
 import os
 import shutil
+import stat
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from daemon.config_model import Folder, Original, TakenName
-from daemon.job import Job
+from daemon.job import Job, JobKind
 from daemon.ledger import Ledger
 from daemon.place import free_name, is_the_one, make_folder, part_path, remove, rename_without_replacing
 from daemon.settling import frame_entries, look
 from daemon.text import printable
 from engine.errors import ProcessingError
 from engine.files import flush_folder, storing
+from engine.source import held_folder
 
 log = logging.getLogger(__name__)
 
 _CHANGED = "the source has changed since it was enlarged, and was kept"
+_GONE = {Original.MOVE: "moved", Original.DELETE: "deleted"}
+"""A source that is gone: by us before a death, or by somebody else."""
 
 
 def deliver(
@@ -82,77 +87,103 @@ def finish_original(job: Job, folder: Folder, ledger: Ledger) -> None:
     if folder.original is Original.KEEP or job.output is None:
         ledger.original_done(job, "kept")
         return
-    seen = look(os.fspath(job.source), job.kind)
-    if seen is None:
-        # gone: by us before a death, or by somebody else
-        ledger.original_done(job, "moved" if folder.original is Original.MOVE else "deleted")
-        return
-    if not job.identity.same_file(seen.identity):
-        ledger.original_done(job, "kept", note=_CHANGED)
-        return
-    with storing(job.source):
-        if folder.original is Original.DELETE:
-            _delete(job)
+    with storing(job.source), ExitStack() as stack:
+        try:
+            held = stack.enter_context(held_folder(job.source.parent))
+        except NotADirectoryError:
+            ledger.original_done(job, "kept", note="a folder on the way to it has become a link")
+            return
+        except FileNotFoundError:
+            ledger.original_done(job, _GONE[folder.original])
+            return
+        # from here on in that very folder, whatever becomes of its path
+        source = Path(f"/proc/self/fd/{held}") / job.source.name
+        seen = look(os.fspath(source), job.kind)
+        if seen is None:
+            ledger.original_done(job, _GONE[folder.original])
+        elif not job.identity.same_file(seen.identity):
+            ledger.original_done(job, "kept", note=_CHANGED)
+        elif folder.original is Original.DELETE:
+            _delete(source, job.kind)
             ledger.original_done(job, "deleted")
         else:
             assert folder.moved_to is not None
-            if _move(job, folder.moved_to / job.relative):
-                ledger.original_done(job, "moved")
-            else:
-                ledger.original_done(job, "kept", note=_CHANGED)
+            note = _move(source, job, folder.moved_to / job.relative)
+            ledger.original_done(job, "kept" if note else "moved", note=note)
 
 
-def _delete(job: Job) -> None:
-    if job.kind == "sequence":
-        for frame in frame_entries(os.fspath(job.source)):
+def _delete(source: Path, kind: JobKind) -> None:
+    if kind == "sequence":
+        for frame in frame_entries(os.fspath(source)):
             Path(frame.path).unlink()
         with contextlib.suppress(OSError):
-            job.source.rmdir()  # stays when it holds more than the frames
+            source.rmdir()  # stays when it holds more than the frames
     else:
-        job.source.unlink()
-    flush_folder(job.source.parent)
+        source.unlink()
+    flush_folder(source.parent)
 
 
-def _move(job: Job, target: Path) -> bool:
+def _move(source: Path, job: Job, target: Path) -> str | None:
+    """Returns why the source is kept, None when it is moved."""
     make_folder(target.parent)
     target = free_name(target)
     try:
-        rename_without_replacing(job.source, target)
+        rename_without_replacing(source, target)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        if not _copy_away(job, target):
-            return False
+        if note := _copy_away(source, job, target):
+            return note
     flush_folder(target.parent)
-    flush_folder(job.source.parent)
-    return True
+    flush_folder(source.parent)
+    return None
 
 
-def _copy_away(job: Job, target: Path) -> bool:
+def _copy_away(source: Path, job: Job, target: Path) -> str | None:
     """Move to another file system: copy under a hidden name, make durable, rename, and only then remove.
 
-    False when the source changed meanwhile: it is kept.
+    Returns why the source is kept: it changed meanwhile, or holds what cannot be copied.
     """
     part = part_path(target.parent, target.name, str(job.id))
     remove(part)
     if job.kind == "sequence":
-        shutil.copytree(job.source, part, symlinks=True)
+        if any(_is_special(path) for path in source.rglob("*")):
+            return "the folder holds a pipe, a socket or a device, and was kept"
+        shutil.copytree(source, part, symlinks=True)
         for file in part.rglob("*"):
             _flush(file)
     else:
-        shutil.copy2(job.source, part, follow_symlinks=False)
+        shutil.copy2(source, part, follow_symlinks=False)
     _flush(part)
-    seen = look(os.fspath(job.source), job.kind)
+    seen = look(os.fspath(source), job.kind)
     if seen is None or not job.identity.same_file(seen.identity):
         remove(part)
-        return False
+        return _CHANGED
     rename_without_replacing(part, target)
     flush_folder(target.parent)
     if job.kind == "sequence":
-        shutil.rmtree(job.source)
+        _remove_what_was_copied(source, target)
     else:
-        job.source.unlink()
-    return True
+        source.unlink()
+    return None
+
+
+def _remove_what_was_copied(source: Path, copy: Path) -> None:
+    """What came into the folder meanwhile stays, and the folder with it."""
+    for copied in sorted(copy.rglob("*"), reverse=True):  # what is in a folder before the folder
+        original = source / copied.relative_to(copy)
+        if original.is_dir() and not original.is_symlink():
+            with contextlib.suppress(OSError):
+                original.rmdir()
+        else:
+            original.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        source.rmdir()
+
+
+def _is_special(path: Path) -> bool:
+    mode = path.lstat().st_mode
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode))
 
 
 def _flush(path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from daemon.config_model import Folder
 from daemon.job import Job
 from daemon.settling import mount_is_lost
+from daemon.text import printable
 from engine.errors import EnvironmentFault, KakudaiError
 
 _FINAL = frozenset(
@@ -25,6 +26,7 @@ _FINAL = frozenset(
     }
 )
 """Errors that another attempt at the same file would meet again."""
+_LONGEST_TEXT = 1 << 14
 
 
 @dataclass(frozen=True)
@@ -70,8 +72,8 @@ class Failed:
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Failed:
-        """From what the job's process says."""
-        return cls(str(event["error"]), str(event["reason"]), str(event["remedy"]))
+        """From what the job's process says: bounded, and nothing in it that a ledger or a log could not take."""
+        return cls(*(_text(event[key]) for key in ("error", "reason", "remedy")))
 
     @property
     def may_become_whole(self) -> bool:
@@ -105,3 +107,7 @@ class Failed:
 
 
 Outcome = Done | Changed | Skipped | Stopped | Failed
+
+
+def _text(value: object) -> str:
+    return "\n".join(printable(line) for line in str(value)[:_LONGEST_TEXT].split("\n"))

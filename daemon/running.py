@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -18,7 +20,7 @@ from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.place import part_path
 from daemon.segment_rows import record_from
 from daemon.space import size
-from daemon.text import duration
+from daemon.text import duration, printable
 from engine.segment_records import SegmentRecord
 
 _MEMORY_LOOK_S = 1.0
@@ -30,6 +32,7 @@ _PLAN = (
 _NO_LIMITS = WorkerLimits()
 GLIMPSE = "glimpse.jpg"
 """In the work folder: a piece of a frame before and after. As `engine.glimpse` has it, which loads OpenCV."""
+_SHA256 = re.compile("[0-9a-f]{64}")
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
 
@@ -129,6 +132,8 @@ class Running:
         match event["event"]:
             case "planned":
                 self.plan = {key: _plain(event[key]) for key in _PLAN}
+                if not _SHA256.fullmatch(str(self.plan["sha256"])):
+                    raise ValueError(event)
                 self.plans.append(dict(self.plan))
                 self._moved = self._heard
             case "progress":
@@ -152,8 +157,8 @@ class Running:
                 self.warnings.append(str(event["message"]))
             case "done":
                 name = str(event["output_name"])
-                if not _is_file_name(name):
-                    raise ValueError(name)
+                if not _is_file_name(name) or not _SHA256.fullmatch(str(event["sha256"])):
+                    raise ValueError(event)
                 self.warnings.extend(map(str, event["report"]["details"].get("warnings", ())))
                 self.outcome = Done(
                     name,
@@ -165,7 +170,7 @@ class Running:
             case "changed":
                 self.outcome = Changed()
             case "failed" if event["error"] == "NothingToDo":
-                self.outcome = Skipped(str(event["reason"]))
+                self.outcome = Skipped(printable(str(event["reason"])))
             case "failed":
                 self.outcome = Failed.from_event(event)
 
@@ -277,6 +282,10 @@ def _plain(value: object) -> str | int | bool | None:
 
 def _is_file_name(name: str) -> bool:
     """Whether it names a file in a folder, and nothing elsewhere: the process that says it may be taken over."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
     return name not in ("", ".", "..") and "/" not in name and "\0" not in name
 
 

@@ -128,14 +128,25 @@ def _open(path: Path, *, links_above: bool) -> int:
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     if links_above:
         return os.open(path, flags)
+    with held_folder(path.parent) as folder:
+        return os.open(path.name, flags, dir_fd=folder)
+
+
+@contextmanager
+def held_folder(path: Path) -> Iterator[int]:
+    """A descriptor of the folder at an absolute `path`, on the way to which no link was followed.
+
+    What is done through it (`dir_fd`, `/proc/self/fd/N`) is done in that folder, whatever becomes of the path.
+    Raises OSError (ENOTDIR for a link).
+    """
     folder = os.open(path.anchor, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        for name in path.parts[1:-1]:
+        for name in path.parts[1:]:
             # a link is no directory when it is not followed
             below = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
             os.close(folder)
             folder = below
-        return os.open(path.name, flags, dir_fd=folder)
+        yield folder
     finally:
         os.close(folder)
 

@@ -54,7 +54,7 @@ def test_no_service_is_no_answer(tmp_path: Path) -> None:
     assert ask(tmp_path, {"do": "status"}) is None
 
 
-@pytest.mark.parametrize("said", [b"", b"nonsense\n", b"[1]\n", b"x" * 100_000, b"{\n"])
+@pytest.mark.parametrize("said", [b"", b"nonsense\n", b"[1]\n", b"x" * 100_000, b"{\n", b"[" * 60_000 + b"\n"])
 def test_nonsense_and_silence_delay_nobody(state_dir: Path, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(state_dir)
     clients = [socket.socket(socket.AF_UNIX) for _ in range(5)]

@@ -16,7 +16,7 @@ import pytest
 
 from daemon import place
 from daemon.config_model import Folder, Original, TakenName
-from daemon.deliver import deliver, finish_original
+from daemon.deliver import _copy_away, deliver, finish_original
 from daemon.job import Found, Identity, Job
 from daemon.ledger import Ledger
 from daemon.place import (
@@ -29,6 +29,7 @@ from daemon.place import (
     remove,
     rename_without_replacing,
 )
+from daemon.settling import look
 from engine.errors import EnvironmentFault, OutputError, ProcessingError
 from engine.settings import Settings
 from tests.service_runner import ServiceRunner, write_picture
@@ -237,6 +238,59 @@ def test_an_original_moves_across_file_systems(
         assert [path.name for path in (target / "sub").iterdir()] == ["a.png"]
     finally:
         remove(target)
+
+
+@pytest.mark.parametrize("original", [Original.MOVE, Original.DELETE])
+def test_a_folder_that_has_become_a_link_is_not_followed(
+    tmp_path: Path, desks: list[_Desk], original: Original
+) -> None:
+    """Whoever writes to the inbox could have files elsewhere removed in the service's name."""
+    desk = _Desk(tmp_path, original=original, moved_to=tmp_path / "done" if original is Original.MOVE else None)
+    desks.append(desk)
+    deliver(desk.job(), desk.folder, desk.ledger)
+    desk.source.parent.rename(tmp_path / "elsewhere")
+    desk.source.parent.symlink_to(tmp_path / "elsewhere")
+    desk.go_on()
+    assert (tmp_path / "elsewhere" / "a.png").read_bytes() == b"source"
+    assert desk.job().original == "kept"
+    assert "become a link" in str(desk.job().reason)
+
+
+def test_frames_move_to_another_disk_without_what_came_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, target = tmp_path / "frames", tmp_path / "done" / "frames"
+    (source / "more").mkdir(parents=True)
+    for name in ("1.png", "2.png", "more/notes.txt"):
+        (source / name).write_text(name)
+    job = _sequence_job(source)
+    os.mkfifo(source / "pipe")
+    note = _copy_away(source, job, target)
+    assert note is not None
+    assert "a pipe" in note
+    assert not target.parent.exists()
+    (source / "pipe").unlink()
+    renaming = rename_without_replacing
+
+    def rename(part: Path, final: Path) -> None:
+        renaming(part, final)
+        (source / "late.txt").touch()
+
+    target.parent.mkdir()
+    monkeypatch.setattr("daemon.deliver.rename_without_replacing", rename)
+    assert _copy_away(source, job, target) is None
+    assert sorted(path.name for path in target.iterdir()) == ["1.png", "2.png", "more"]
+    assert [path.name for path in source.iterdir()] == ["late.txt"]
+
+
+def _sequence_job(source: Path) -> Job:
+    seen = look(os.fspath(source), "sequence")
+    assert seen is not None
+    ledger = Ledger(source.parent / "ledger.db")
+    ledger.queue([Found(source.parent, source, "sequence", seen.identity)])
+    (job,) = ledger.jobs("queued")
+    ledger.close()
+    return job
 
 
 def test_a_taken_name_is_never_replaced(tmp_path: Path) -> None:

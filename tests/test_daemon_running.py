@@ -64,7 +64,11 @@ class _Says(JobProcess):
         os.close(self._end)
 
 
-DONE = b'{"event": "done", "output_name": "%s", "inode": 1, "size": 1, "sha256": "", "report": {"details": {}}}\n'
+DONE = (
+    b'{"event": "done", "output_name": "%s", "inode": 1, "size": 1, "sha256": "'
+    + b"0f" * 32
+    + b'", "report": {"details": {}}}\n'
+)
 PROGRESS = (
     b'{"event": "progress", "stage": "enlarge", "done": 3, "total": 9, "unit": "frames", '
     b'"stages": {"decode": 0.5}, "bottleneck": "decode", "reused_share": 0.25}\n'
@@ -91,6 +95,9 @@ PROGRESS = (
         DONE % b"../../etc/passwd",
         DONE % b"..",
         DONE % b"",
+        DONE % b"\\ud800.png",  # no file system has such a name
+        DONE.replace(b"0f0f", b"\\ud800") % b"a.png",
+        b"[" * 60_000 + b"\n",
     ],
 )
 def test_a_process_that_talks_nonsense_is_killed_and_its_job_failed(said: bytes) -> None:
@@ -108,6 +115,17 @@ def test_a_process_that_talks_nonsense_is_killed_and_its_job_failed(said: bytes)
 def test_a_planned_name_leads_nowhere_else(name: str) -> None:
     process = _Says(b"")
     assert isinstance(_running(process).place_for({"output_name": name, "sha256": ""}), Failed)
+    process.close()
+
+
+def test_what_a_failure_says_fits_a_ledger_and_a_log() -> None:
+    """Names in a reason hold what no UTF-8 has: from Linux, or from whoever has taken the process over."""
+    process = _Says(
+        b'{"event": "failed", "error": "InputError", "reason": "\\udcff\\u001b[2J: bad\\nline", "remedy": "r"}\n'
+    )
+    running = _running(process)
+    running.hear()
+    assert running.outcome == Failed("InputError", "\\udcff\\x1b[2J: bad\nline", "r")
     process.close()
 
 
