@@ -96,6 +96,7 @@ def job_for_people(job: Job) -> dict[str, Any]:
     return {
         "job": job.id,
         "state": job.state,
+        "superseded": job.superseded,
         "source": printable(job.source),
         "output": printable(job.output) if job.output else None,
         "profile": job.profile,

@@ -38,6 +38,8 @@ _SCHEMAS: Mapping[str, Schema] = {
     "Job": _object(
         job=_WHOLE,
         state={"type": "string", "enum": ["queued", "running", "verifying", *ENDED]},
+        superseded={**_FLAG, "description": "the file is another by now; it was queued anew"},
+        priority=_WHOLE,
         source=_TEXT,
         output=_maybe("string"),
         profile=_maybe("string"),

@@ -52,6 +52,7 @@ def now_words(running: Mapping[str, Any]) -> dict[str, Any]:
         "share": share,
         "percent": "" if share is None else f"{100 * share:.1f} %",
         "stage": running.get("stage") or "starting",
+        "unit": running.get("unit") or "frames",
         "count": "–",
         "speed": "–",
         "left": "–",
