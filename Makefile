@@ -9,9 +9,11 @@ PACKAGES := ffmpeg mkvtoolnix python3-venv
 # What the tests provoke faults with; the demo does without.
 TEST_PACKAGES := librsvg2-bin strace faketime samba smbclient rsync systemd e2fsprogs
 TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
+# The status page in a real browser, and axe-core to judge how accessible it is: for the slow tests.
+AXE := .work/axe/node_modules/axe-core/axe.min.js
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all reliability docs lint install system test-system clean
+.PHONY: help demo test test-all reliability docs lint install system test-system test-browser clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
@@ -28,7 +30,7 @@ demo: install
 test: test-system lint
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
-test-all: test-system lint
+test-all: test-system lint test-browser
 	$(BIN)/pytest -m "slow or not slow" $(PYTEST_FLAGS)
 
 # What the fault tests saw, as a page. Long: an hour on 2 cores.
@@ -74,6 +76,17 @@ test-system: system
 	for program in $(TEST_PROGRAMS); do command -v "$$program" >/dev/null || missing=yes; done; \
 	if [ -z "$$missing" ]; then exit 0; fi; \
 	( $(call install_packages,$(TEST_PACKAGES)) ) || echo "tests that need them are skipped" >&2
+
+test-browser: .venv/installed-browser $(AXE)
+	@command -v chromium >/dev/null || ( $(call install_packages,chromium) ) || echo "the test in a browser is skipped" >&2
+
+.venv/installed-browser: pyproject.toml | install
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[browser]'
+	touch $@
+
+$(AXE):
+	@command -v npm >/dev/null || ( $(call install_packages,npm) ) || true
+	@npm install --silent --no-audit --no-fund --prefix .work/axe axe-core@4 || echo "accessibility is not checked" >&2
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
