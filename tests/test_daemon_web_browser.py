@@ -25,13 +25,13 @@ AXE = Path(__file__).parent.parent / ".work/axe/node_modules/axe-core/axe.min.js
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(CHROMIUM is None, reason="needs chromium"),
-    pytest.mark.timeout(600),
+    pytest.mark.timeout(900),
     pytest.mark.filterwarnings("ignore::ResourceWarning:playwright"),
 ]
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 FLAGS += ["--disable-component-update", "--disable-sync"]
-PATIENCE_MS = 60_000
+PATIENCE_MS = 180_000
 # slow on purpose: the denoise of this mode costs more than the network
 WATCHED = CONFIG.replace("web: false", "web: {port: 0}").replace(
     "model: bicubic", "model: bicubic, mode: double-enlarge"
@@ -52,7 +52,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceRunner]
         write_episode(base / "drawn.mkv", seconds=2, codec="x264", preset="ultrafast")
         for number in (1, 2, 3):
             _loop(base / "drawn.mkv", runner.inbox / f"Umi no Oto - 0{number}.mkv", times=20 + number)
-        eventually(lambda: (runner.status()["running"] or {}).get("glimpse") is not None)
+        eventually(lambda: (runner.status()["running"] or {}).get("glimpse") is not None, patience_s=300)
         yield runner
 
 
