@@ -194,11 +194,10 @@ class Worker:
                 log.warning("%s: %s", printable(running.job.source), printable(warning))
 
     def _record_segments(self, running: Running) -> None:
-        """Commit what is finished; the process waits for the word, which one that is to leave does not get."""
+        """Commit what is finished; the process waits for the word. One that is to leave is told so before it."""
         while running.segments:
             self._shop.ledger.segments.keep(running.job, running.segments[0])
             index = running.segments.popleft().index
             if running.draining:
                 running.ask_to_end()
-            else:
-                running.process.answer(segment=index)
+            running.process.answer(segment=index)
