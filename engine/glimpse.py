@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,16 +54,15 @@ class _Side:
     def rgb(self, planes: Planes, left: int, top: int, width: int, height: int, piece: Size) -> NDArray[np.uint8]:
         """A window of the frame, stretched to `piece` where it is smaller: (height, width, 3), blue first."""
         luma = _window(planes[0], left, top, width, height, piece)
-        low, high = (0.0, 1.0) if self.format.full_range else (16 / 255, 235 / 255)
-        top_code = float((1 << self.format.depth) - 1)
-        y = (luma / top_code - low) / (high - low)
+        step = float(1 << (self.format.depth - 8))
+        black, white = (0.0, 256 * step - 1) if self.format.full_range else (16 * step, 235 * step)
+        y = (luma - black) / (white - black)
         if self.format.chroma_shift is None or len(planes) < 3:
             return _to_8_bit(np.stack([y, y, y], axis=-1))
         x_shift, y_shift = self.format.chroma_shift
         at = left >> x_shift, top >> y_shift, max(1, width >> x_shift), max(1, height >> y_shift)
-        reach = 1.0 if self.format.full_range else 224 / 255
-        middle = float(1 << (self.format.depth - 1))
-        blue, red = ((_window(plane, *at, piece) - middle) / top_code / reach for plane in planes[1:3])
+        reach, middle = 256 * step - 1 if self.format.full_range else 224 * step, 128 * step
+        blue, red = ((_window(plane, *at, piece) - middle) / reach for plane in planes[1:3])
         kr, kb = self.weights
         r, b = y + 2 * (1 - kr) * red, y + 2 * (1 - kb) * blue
         g = (y - kr * r - kb * b) / (1 - kr - kb)
@@ -73,8 +73,8 @@ class Glimpse:
     """Called with frames on their way in (`before`) and out (`after`), in two threads or one.
 
     `path` gets the upper half before, stretched by bicubic, and the lower half after; `told` is called with the number
-    of the frame. `matrix`: ffmpeg's name; None: by the source's height, as players guess. A disk that refuses costs the
-    glimpse, not the job.
+    of the frame. `matrix`: ffmpeg's name; None: by the source's height, as players guess. Whatever goes
+    wrong here is told in the log and costs the glimpses, not the job.
     """
 
     def __init__(
@@ -100,36 +100,44 @@ class Glimpse:
         """A frame of the source, as it is decoded."""
         if self._refused or self._waiting is not None or self._clock() < self._due:
             return
-        source, output = self._source.size, self._output.size
-        width = max(1, round(self._piece.width * source.width / output.width))
-        height = max(1, round(self._piece.height * source.height / output.height))
-        left, top = _richest(planes[0], width, height)
-        corner = round(left * output.width / source.width), round(top * output.height / source.height)
-        corner = min(corner[0], output.width - self._piece.width), min(corner[1], output.height - self._piece.height)
-        self._waiting = number, self._source.rgb(planes, left, top, width, height, self._piece), corner
+        with self._at_no_cost():
+            self._waiting = number, *self._cut_before(planes)
 
     def after(self, number: int, planes: Planes) -> None:
         """The same frame, enlarged."""
         if self._waiting is None or self._waiting[0] != number:
             return
         _, before, (left, top) = self._waiting
-        after = self._output.rgb(planes, left, top, self._piece.width, self._piece.height, self._piece)
         self._waiting = None
         self._due = self._clock() + self._every_s
-        if self._write(np.concatenate([before, after])):
+        with self._at_no_cost():
+            after = self._output.rgb(planes, left, top, self._piece.width, self._piece.height, self._piece)
+            self._write(np.concatenate([before, after]))
             self._told(number)
 
-    def _write(self, pair: NDArray[np.uint8]) -> bool:
+    def _cut_before(self, planes: Planes) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+        """The richest piece of the source, stretched, and the corner of the same piece in the output."""
+        source, output, piece = self._source.size, self._output.size, self._piece
+        width = max(1, round(piece.width * source.width / output.width))
+        height = max(1, round(piece.height * source.height / output.height))
+        left, top = _richest(planes[0], width, height)
+        corner = round(left * output.width / source.width), round(top * output.height / source.height)
+        corner = min(corner[0], output.width - piece.width), min(corner[1], output.height - piece.height)
+        return self._source.rgb(planes, left, top, width, height, piece), corner
+
+    @contextmanager
+    def _at_no_cost(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001  (what is only looked at never costs the job)
+            log.warning("the work cannot be shown: %s", error)
+            self._refused = True
+
+    def _write(self, pair: NDArray[np.uint8]) -> None:
         _, encoded = cv2.imencode(".jpg", pair, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
         hidden = self._path.with_name(f".{self._path.name}")
-        try:
-            hidden.write_bytes(encoded.tobytes())
-            hidden.rename(self._path)
-        except OSError as error:
-            log.info("no glimpses: %s", error)
-            self._refused = True
-            return False
-        return True
+        hidden.write_bytes(encoded.tobytes())
+        hidden.rename(self._path)
 
 
 def _window(plane: Plane, left: int, top: int, width: int, height: int, piece: Size) -> NDArray[np.float32]:

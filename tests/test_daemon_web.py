@@ -304,3 +304,17 @@ def test_systemd_hands_the_port_over(tmp_path: Path) -> None:
         eventually(lambda: service.log().count("the status page is at") == 2)
         assert web.get("/").status == 200, "what systemd opened stays open"
         assert service.stop() == 0
+
+
+def test_from_elsewhere_looking_needs_the_token(tmp_path: Path) -> None:
+    with ServiceRunner(tmp_path, WEB.replace("{port: 0}", '{host: "0.0.0.0", port: 0}')).start() as service:
+        web = client_of(service)
+        assert (web.get("/").status, web.get("/").headers["location"]) == (303, "/enter")
+        for path in ("/api/v1/status", "/api/v1/openapi.json", "/metrics", "/events", "/glimpse/1/1.jpg"):
+            assert web.get(path).status == 401, path
+        assert web.get("/enter").status == web.get("/healthz").status == web.get("/readyz").status == 200
+        assert web.get("/api/v1/status", authorization=f"Bearer {web.token}").status == 200
+        assert web.get("/metrics", authorization=f"Bearer {web.token}").status == 200
+        web.enter()
+        assert web.get("/").status == 200
+        assert "put a proxy with TLS before it" in service.log()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import os
 import re
@@ -68,12 +67,15 @@ def _new_token(path: Path) -> str:
 class Access:
     """Judges requests. All comparisons of secrets take constant time."""
 
-    def __init__(self, token: str, *, web: Web, state_dir: Path, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, token: str, *, web: Web, local: bool, state_dir: Path, now: Callable[[], float] = time.time
+    ) -> None:
+        """`local`: only this machine's users can connect to where it listens."""
         self._token = token.encode("ascii")
         self._now = now
         self._names = {name.lower() for name in (web.host, *web.names)} | _LOOPBACK_NAMES
-        self.reading_is_open = not web.names and (web.socket is not None or is_loopback(web.host))
-        """Whether looking needs no token: nobody but this machine's users can connect."""
+        self.reading_is_open = local and not web.names
+        """Whether looking needs no token. Where it has further names, a proxy brings others."""
         # two services on one machine share a browser's cookies: ports do not tell them apart
         self.cookie = "kakudai-" + hashlib.sha256(os.fsencode(state_dir)).hexdigest()[:8]
 
@@ -117,11 +119,3 @@ def host_name(host: str) -> str | None:
     """The name in a Host header, without port and brackets, in lower case; None for what is none."""
     match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([\w.-]+))(?::\d{1,5})?", host, re.ASCII)
     return (match[1] or match[2]).rstrip(".").lower() if match else None
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can connect to `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"

@@ -5,6 +5,7 @@ itself without network.
 from __future__ import annotations
 
 import errno
+import ipaddress
 import os
 import socket
 import stat
@@ -55,6 +56,13 @@ def address_of(listening: socket.socket, web: Web) -> str:
     if host in ("0.0.0.0", "::"):  # noqa: S104  (compared, not opened)
         host = "127.0.0.1" if host == "0.0.0.0" else "::1"  # noqa: S104
     return f"http://{bracketed(host)}:{port}"
+
+
+def is_local(listening: socket.socket) -> bool:
+    """Whether only this machine's users can connect: by what it is bound to, whoever opened it."""
+    if listening.family == socket.AF_UNIX:
+        return True
+    return ipaddress.ip_address(listening.getsockname()[0]).is_loopback
 
 
 def bracketed(host: str) -> str:

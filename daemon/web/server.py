@@ -19,7 +19,7 @@ from daemon.config_model import Config, Web
 from daemon.web.access import Access, load_token
 from daemon.web.app import make_app
 from daemon.web.bridge import Bridge, Handler
-from daemon.web.listen import address_of, handed_over, listen
+from daemon.web.listen import address_of, handed_over, is_local, listen
 from daemon.web.site import Site
 from engine.errors import EnvironmentFault, KakudaiError
 
@@ -93,7 +93,8 @@ class WebServer:
         except KakudaiError as fault:
             self._fail(fault)
             return
-        access = Access(self._token, web=web, state_dir=self._config.state_dir)
+        local = all(map(is_local, sockets))
+        access = Access(self._token, web=web, local=local, state_dir=self._config.state_dir)
         self._thread = _ServingThread(Site(access, self._bridge.ask), sockets, web)
         self._thread.start()
         self._fault = None
