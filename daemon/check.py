@@ -48,14 +48,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report; returns 0 when nothing needed is missing, else 69 (EX_UNAVAILABLE)."""
-    findings = list(findings_for(arguments.config, send=arguments.notify))
-    if arguments.json:
-        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
-    else:
-        for finding in findings:
+    findings = []
+    for finding in findings_for(arguments.config, send=arguments.notify):
+        findings.append(finding)
+        if not arguments.json:  # as it is found: looking for a GPU takes a while
             sys.stdout.write(f"{finding.state:8} {finding.what:24} {finding.told}\n")
             if finding.cure:
                 sys.stdout.write(f"{'':8} {'':24} → {finding.cure}\n")
+            sys.stdout.flush()
+    if arguments.json:
+        sys.stdout.write(json.dumps([asdict(finding) for finding in findings], indent=2) + "\n")
     return ToolError.exit_code if any(finding.state == "missing" for finding in findings) else 0
 
 

@@ -8,7 +8,7 @@ import hashlib
 import os
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,15 +136,18 @@ class Content:
     """Of a file."""
 
 
-def read_back(path: Path) -> Content:
-    """Read a part back. A folder's SHA-256 is over the names and SHA-256s of its files, its size their sum."""
+def read_back(path: Path, *, read: Callable[[int], object] = lambda _count: None) -> Content:
+    """Read a part back; `read` is told of its bytes.
+
+    A folder's SHA-256 is over the names and SHA-256s of its files, its size their sum.
+    """
     status = path.lstat()
     if not stat.S_ISDIR(status.st_mode):
-        return Content(signed(status.st_ino), status.st_size, *_hashes(path))
+        return Content(signed(status.st_ino), status.st_size, *_hashes(path, read))
     digest = hashlib.sha256()
     size = 0
     for file in _files_below(path):
-        digest.update(f"{file.relative_to(path)}\0{_hashes(file)[0]}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file.relative_to(path)}\0{_hashes(file, read)[0]}\n".encode("utf-8", "surrogateescape"))
         size += file.lstat().st_size
     return Content(signed(status.st_ino), size, digest.hexdigest())
 
@@ -165,6 +168,6 @@ def _files_below(folder: Path) -> Iterator[Path]:
     yield from sorted(path for path in folder.rglob("*") if not path.is_dir())
 
 
-def _hashes(path: Path) -> tuple[str, str]:
+def _hashes(path: Path, read: Callable[[int], object]) -> tuple[str, str]:
     with path.open("rb") as file:
-        return content_hashes(file.fileno())
+        return content_hashes(file.fileno(), read=read)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.asking import rates_of
+from daemon.bar import above_bars, bar
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Config, Folder
 from daemon.names import sources_below
@@ -27,6 +28,7 @@ from engine.interlace import check_interlacing
 from engine.job import Plan, plan
 from engine.naming import check_checksum
 from engine.probe import probe_episode
+from engine.progress import ProgressEvent
 from engine.sequence import frames_in, plan_sequence
 from engine.settings import Container, Damaged, Settings
 from engine.source import Source, open_source
@@ -65,12 +67,14 @@ def run(arguments: argparse.Namespace) -> int:
     config = load_config(arguments.config) if arguments.config is not None else None
     planner = _Planner(arguments, config, _known_rates(config))
     entries = []
-    for path in _files(arguments):
-        entry = planner.look_at(path)
-        entries.append(entry)
-        if not arguments.json:
-            sys.stdout.write(_page(entry))
-            sys.stdout.flush()
+    files = list(_files(arguments))
+    with bar("plan", quiet=arguments.json) as progress:
+        for number, path in enumerate(files):
+            progress(ProgressEvent(printable(path.name), number, len(files), "files"))
+            entry = planner.look_at(path)
+            entries.append(entry)
+            if not arguments.json:
+                above_bars(_page(entry))
     total, short = _together(entries)
     if arguments.json:
         sys.stdout.write(json.dumps({"files": [_plain(entry) for entry in entries], "total": total}, indent=2) + "\n")

@@ -11,7 +11,7 @@ import json
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,9 +38,9 @@ _LARGEST = 1 << 26
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "opencv-python-headless", "pyvips")
 
 
-def source_facts(source: Source) -> dict[str, Any]:
-    """Path, size, time of change and hashes of a source file; it is read once."""
-    sha256, crc32 = content_hashes(source.fd)
+def source_facts(source: Source, *, read: Callable[[int], object] = lambda _count: None) -> dict[str, Any]:
+    """Path, size, time of change and hashes of a source file; it is read once, and `read` told of its bytes."""
+    sha256, crc32 = content_hashes(source.fd, read=read)
     return {
         "path": str(source.path.absolute()),
         "size": source.size,

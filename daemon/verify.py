@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
+from daemon.bar import bar
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Config
 from daemon.place import read_back
@@ -18,6 +19,7 @@ from daemon.report import find_report, folder_facts, read_report, source_facts
 from daemon.text import printable
 from engine.errors import InputError, KakudaiError, MissingInputError
 from engine.image import EXTENSIONS
+from engine.progress import ProgressEvent
 from engine.report import differences, episode_facts
 from engine.settings import Limits
 from engine.source import open_source
@@ -48,13 +50,44 @@ def run(arguments: argparse.Namespace) -> int:
     path = arguments.report or find_report(arguments.output, _config(arguments.config))
     report = read_report(path)
     try:
-        problems = list(_output_problems(report, arguments.output))
-        if arguments.source is not None:
-            problems += _source_problems(report, arguments.source)
+        with _Reading(arguments) as reading:
+            problems = list(_output_problems(report, arguments.output, reading))
+            if arguments.source is not None:
+                problems += _source_problems(report, arguments.source, reading)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"is damaged: {error!r}", remedy="give the report as it was written", path=path) from error
     _tell(arguments, path, report, problems)
     return InputError.exit_code if problems else 0
+
+
+class _Reading:
+    """A bar over the bytes that are still to be read: each file once for its hash, an episode twice for its streams."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        self._files = [path for path in (arguments.output, arguments.source) if path is not None and path.is_file()]
+        self._total = 3 * sum(path.stat().st_size for path in self._files)
+        self._bar = bar("verify", quiet=arguments.json)
+        self._done = 0
+
+    def __enter__(self) -> Self:
+        self._progress = self._bar.__enter__()
+        return self
+
+    def __exit__(self, *ending: Any) -> None:
+        self._bar.__exit__(*ending)
+
+    def hashed(self, count: int) -> None:
+        """So many bytes of a file were read for its hash."""
+        self._done += count
+        self._tell("hashes")
+
+    def compared(self, path: Path) -> None:
+        """The streams of a file were looked at."""
+        self._done += 2 * path.stat().st_size
+        self._tell("streams")
+
+    def _tell(self, stage: str) -> None:
+        self._progress(ProgressEvent(stage, self._done >> 20, max(self._total, self._done) >> 20, "MiB"))
 
 
 def _config(given: Path | None) -> Config | None:
@@ -65,9 +98,9 @@ def _config(given: Path | None) -> Config | None:
     return None
 
 
-def _output_problems(report: Mapping[str, Any], output: Path) -> Iterator[str]:
+def _output_problems(report: Mapping[str, Any], output: Path, reading: _Reading) -> Iterator[str]:
     recorded = report["output"]
-    content = read_back(output)
+    content = read_back(output, read=reading.hashed)
     for name, found in (("size", content.size), ("sha256", content.sha256), ("crc32", content.crc32)):
         if recorded[name] != found:
             yield f"output {name}: {found}, not {recorded[name]}"
@@ -84,10 +117,11 @@ def _output_problems(report: Mapping[str, Any], output: Path) -> Iterator[str]:
     except KakudaiError as error:
         yield f"output: {error.reason}"
         return
+    reading.compared(output)
     yield from differences(after, found_facts)
 
 
-def _source_problems(report: Mapping[str, Any], source: Path) -> Iterator[str]:
+def _source_problems(report: Mapping[str, Any], source: Path, reading: _Reading) -> Iterator[str]:
     """Whether it is the same file; of an episode that is not, whether it has the same frames and streams."""
     recorded = report["source"]
     if source.is_dir():
@@ -95,7 +129,7 @@ def _source_problems(report: Mapping[str, Any], source: Path) -> Iterator[str]:
             yield f"source sha256: {found}, not {recorded['sha256']}"
         return
     with open_source(source) as file:
-        facts = source_facts(file)
+        facts = source_facts(file, read=reading.hashed)
         unequal = [name for name in ("size", "sha256", "crc32") if facts[name] != recorded[name]]
         yield from (f"source {name}: {facts[name]}, not {recorded[name]}" for name in unequal)
         streams = report["details"].get("streams")
@@ -106,6 +140,7 @@ def _source_problems(report: Mapping[str, Any], source: Path) -> Iterator[str]:
         except KakudaiError as error:
             yield f"source: {error.reason}"
             return
+        reading.compared(source)
     if unequal:
         yield from (f"source, {line}" for line in differences(streams["before"], found_facts))
     if report["details"].get("damage"):

@@ -10,7 +10,7 @@ import errno
 import hashlib
 import os
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -99,11 +99,12 @@ def write_durably(path: Path, content: bytes) -> None:
         publish(hidden, path)
 
 
-def content_hashes(fd: int) -> tuple[str, str]:
-    """SHA-256 (hex) and CRC-32 (eight upper-case digits) of an open file, in one pass."""
+def content_hashes(fd: int, *, read: Callable[[int], object] = lambda _count: None) -> tuple[str, str]:
+    """SHA-256 (hex) and CRC-32 (eight upper-case digits) of an open file, in one pass; `read` is told of its bytes."""
     digest, checksum, offset = hashlib.sha256(), 0, 0
     while chunk := os.pread(fd, _CHUNK, offset):
         digest.update(chunk)
         checksum = zlib.crc32(chunk, checksum)
         offset += len(chunk)
+        read(len(chunk))
     return digest.hexdigest(), f"{checksum:08X}"
