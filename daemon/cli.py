@@ -118,9 +118,11 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
         parser_of_order = _add(commands, name, _order, order.help, config=True)
         parser_of_order.set_defaults(order=name)
         order.add_arguments(parser_of_order)
+        parser_of_order.add_argument("--json", action="store_true", help="the answer as JSON")
     config = commands.add_parser("config", help="look at the configuration", description="Look at the configuration.")
     actions = config.add_subparsers(title="actions", metavar="ACTION", required=True)
-    _add(actions, "show", _config_show, "print what is understood, defaults included", config=True)
+    shown = _add(actions, "show", _config_show, "print what is understood, defaults included", config=True)
+    shown.add_argument("--json", action="store_true", help="as JSON instead of YAML")
     for name, text in _FOREIGN.items():
         if name in words:
             _add_foreign(commands, name, text)
@@ -217,7 +219,7 @@ def _order(arguments: argparse.Namespace) -> int:
 def _config_show(arguments: argparse.Namespace) -> int:
     from daemon.config_show import show
 
-    print(show(_load(arguments)), end="")
+    print(show(_load(arguments), as_json=arguments.json), end="")
     return 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import yaml
@@ -12,8 +13,8 @@ from daemon.request import settings_to_plain
 from engine.settings import Settings
 
 
-def show(config: Config) -> str:
-    """YAML."""
+def show(config: Config, *, as_json: bool = False) -> str:
+    """YAML, or JSON."""
     plain = {
         "state_dir": str(config.state_dir),
         **({} if config.work_base is None else {"work_dir": str(config.work_base)}),
@@ -31,6 +32,8 @@ def show(config: Config) -> str:
         "profiles": {name: _profile(settings) for name, settings in config.profiles.items()},
         "folders": [_folder(folder) for folder in config.folders],
     }
+    if as_json:
+        return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
     text: str = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110)
     return f"# {config.path.absolute()}\n{text}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ def give(name: str, arguments: argparse.Namespace, config: Config) -> int:
 
     wanted = ORDERS[name]
     answer = order(config, wanted.request(arguments))
+    if arguments.json:
+        print(json.dumps(answer, indent=2, ensure_ascii=False))
+        return UsageError.exit_code if answer.get("refused") else 0
     if "paused" in answer:
         paused = answer["paused"]
         print(f"all work is paused: {paused['reason']}; kakudai resume lets it go on" if paused else "work goes on")

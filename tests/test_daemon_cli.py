@@ -139,3 +139,16 @@ def test_a_reader_that_leaves_is_no_error(config: Path) -> None:
     )
     os.close(pipe_write)
     assert b"Traceback" not in told.stderr
+
+
+def test_orders_and_the_configuration_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ServiceRunner(tmp_path) as service:
+        service.start()
+        service.stop()
+        arguments = ["--json", "--config", str(service.config)]
+        assert main(["pause", "--reason", "gaming", *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["paused"]["reason"] == "gaming"
+        assert main(["cancel", "77", *arguments]) == 64
+        assert "77" in json.loads(capsys.readouterr().out)["refused"]
+        assert main(["config", "show", *arguments]) == 0
+        assert json.loads(capsys.readouterr().out)["retry"]["attempts"] == 3
