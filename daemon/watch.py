@@ -9,7 +9,7 @@ import logging
 import os
 import random
 import stat
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -165,12 +165,13 @@ class Watcher:
         if not self._left:
             return
         self._let_go([Path(path) for path in self._left])
+        directories = {path for path, is_directory in self._left.items() if is_directory}
         for watched in self._watched:
-            for path, is_directory in self._left.items():
+            for path in self._left:
                 watched.known.pop(path, None)
-                if is_directory:
-                    below = f"{path}/"
-                    watched.known = {name: seen for name, seen in watched.known.items() if not name.startswith(below)}
+            if directories:
+                known = watched.known.items()
+                watched.known = {path: seen for path, seen in known if directories.isdisjoint(_above(path))}
         self._left.clear()
 
     def _follow_hint(self, path: str, *, is_directory: bool) -> None:
@@ -299,3 +300,9 @@ class Watcher:
                 folder = watched.folder
                 found.append(Found(folder.input, Path(path), candidate.kind, seen.identity, folder.priority))
         return sorted(found, key=lambda file: file.path)
+
+
+def _above(path: str) -> Iterator[str]:
+    """Every folder above `path`."""
+    while path := path.rpartition("/")[0]:
+        yield path

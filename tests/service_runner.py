@@ -125,7 +125,7 @@ class ServiceRunner:
         """SIGTERM; returns the exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(timeout=40)
+        return self.process.wait(timeout=60)
 
     def __enter__(self) -> Self:
         return self

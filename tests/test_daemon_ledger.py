@@ -274,8 +274,11 @@ def test_a_second_owner_is_kept_out(ledger: Ledger, monkeypatch: pytest.MonkeyPa
         Ledger(ledger.path)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(steps=st.lists(st.sampled_from(["queue", "start", "fail", "pause", "deliver", "die", "retry"]), max_size=30))
+STEPS = ["queue", "start", "fail", "fail for good", "pause", "deliver", "die", "retry", "cancel", "front", "leave"]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(steps=st.lists(st.sampled_from(STEPS), max_size=40))
 def test_whatever_happens_no_job_is_lost_or_doubled(tmp_path_factory: pytest.TempPathFactory, steps: list[str]) -> None:
     path = tmp_path_factory.mktemp("ledger") / "ledger.db"
     ledger = Ledger(path)
@@ -290,6 +293,16 @@ def test_whatever_happens_no_job_is_lost_or_doubled(tmp_path_factory: pytest.Tem
             _started(ledger)
         elif step == "fail" and running:
             ledger.requeue(running[0], outcome="failed", reason="r", remedy="m")
+        elif step == "fail for good" and running:
+            ledger.fail(running[0], error="InputError", reason="r", remedy="m")
+        elif step == "cancel":
+            ledger.cancel([job.id for job in (*running, *ledger.jobs("queued", limit=1))])
+        elif step == "front":
+            last = [job.id for job in ledger.jobs("queued")[-1:]]
+            ledger.move_to_front(last)
+            assert [job.id for job in ledger.jobs("queued", limit=1)] == last
+        elif step == "leave":
+            ledger.let_go([INBOX / "1.png"])
         elif step == "pause" and running:
             ledger.requeue(running[0], outcome="paused")
         elif step == "deliver" and running:
@@ -303,9 +316,12 @@ def test_whatever_happens_no_job_is_lost_or_doubled(tmp_path_factory: pytest.Tem
             assert ledger.jobs("running") == []
         elif step == "retry":
             ledger.retry(None)
-    jobs = ledger.jobs("queued", "running", "verifying", "delivered", "failed")
+    jobs = ledger.jobs("queued", "running", "verifying", "delivered", "failed", "skipped")
     assert ledger.counts() == Counter(job.state for job in jobs)
-    assert sorted(job.source.name for job in jobs) == sorted(f"{name}.png" for name in range(1, names + 1))
+    assert {job.source.name for job in jobs} == {f"{name}.png" for name in range(1, names + 1)}
+    assert max(Counter(job.source for job in jobs if not job.superseded).values(), default=1) == 1
+    assert max(Counter(job.source for job in jobs if job.state == "delivered").values(), default=1) == 1
+    assert all(job.state == "skipped" for job in jobs if job.superseded)
     assert len(ledger.jobs("running")) <= 1
     ledger.close()
 
