@@ -98,6 +98,9 @@ LIMITS = (
     _whole("max_pixels", 1, 2**31),
     _whole("max_output_pixels", 1, 2**33),
     _whole("max_work_bytes", 1, 2**50),
+    _number("max_duration_s", 1, 31_622_400),
+    _whole("max_streams", 1, 100_000),
+    _whole("max_attachment_bytes", 0, 2**50),
     _number("silence_s", 1, 86_400),
 )
 RETENTION = (

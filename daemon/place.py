@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import hashlib
@@ -91,6 +92,9 @@ def refuse_unsafe(folder: Path) -> None:
 
     Two jobs could overwrite each other there. Nothing is said of a folder that cannot be written now.
     """
+    with contextlib.suppress(OSError):
+        for left in folder.glob(".kakudai-*.part"):  # by a death in the middle of this
+            left.unlink(missing_ok=True)
     probe = folder / f".kakudai-{os.getpid()}.part"
     target = folder / f".kakudai-{os.getpid()}-renamed.part"
     try:

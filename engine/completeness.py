@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fractions import Fraction
 
+from engine.bounds import check_duration
 from engine.container_length import check_length
 from engine.errors import InputError
 from engine.packets import PacketScan, scan_packets
@@ -143,6 +144,8 @@ def prove_complete(source: Source, info: EpisodeInfo, *, limits: Limits, damage:
     with damage.expected():
         check_length(source)
     packets = scan_packets(source.fd, info, limits=limits, subject=source.path)
+    if packets.timestamps:
+        check_duration(source, packets.reached_s(info), limits=limits)  # whatever the header says
     with damage.expected():
         check_packets(source, info, packets)
     with damage.expected():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, Literal
 
+from engine.bounds import check_headers
 from engine.container_length import check_length
 from engine.errors import InputError, NothingToDo
 from engine.ffmpeg import MATROSKA, ffprobe_json
@@ -135,6 +136,9 @@ def read_headers(
     found = ffprobe_json(source.fd, entries=entries, limits=limits, subject=source.path)
     tags = {str(k): str(v) for k, v in found["format"].get("tags", {}).items()}
     raw_streams: list[dict[str, Any]] = found.get("streams", [])
+    duration = found["format"].get("duration")
+    duration_s = Fraction(duration) if duration else None
+    check_headers(source, raw_streams, duration_s, limits=limits)
     streams = tuple(_stream(raw) for raw in raw_streams)
     raw = raw_streams[_choose_video(streams, source, video_stream)]
     _refuse(raw, streams, source, limits)
@@ -150,8 +154,6 @@ def read_headers(
             path=source.path,
         )
     rate = _frame_rate(raw)
-    duration = found["format"].get("duration")
-    duration_s = Fraction(duration) if duration else None
     counted = streams[raw["index"]].frames
     return EpisodeInfo(
         container="mkv" if found["format"]["format_name"] == MATROSKA else "mp4",

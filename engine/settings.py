@@ -136,6 +136,12 @@ class Limits:
     """Pixels of one enlarged picture or frame."""
     max_work_bytes: int = 500_000_000_000
     """Bytes that the work files (segments) of one episode may take."""
+    max_duration_s: float = 86_400.0
+    """Seconds that an episode may last."""
+    max_streams: int = 1_000
+    """Streams of an episode, attachments included."""
+    max_attachment_bytes: int = 2_000_000_000
+    """Bytes of an episode's attachments (fonts, pictures) together."""
     silence_s: float = 60.0
     """Seconds without a byte from a child process after which it counts as hung."""
 
