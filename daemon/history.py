@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import json
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,8 @@ from daemon.store import Store
 ENDED = ("delivered", "failed", "incomplete", "skipped")
 """The states of history."""
 
+MARK = r"^[0-9]{1,12}\.[0-9]{1,9}-[0-9]{1,18}$"
+"""A `Mark` as text."""
 _COLUMNS = Job.COLUMNS.replace(" report,", " NULL,")
 
 
@@ -30,6 +33,8 @@ class Mark:
     @classmethod
     def from_text(cls, text: str) -> Mark:
         """From `str`. Raises ValueError."""
+        if not re.fullmatch(MARK, text):
+            raise ValueError(text)
         changed, _, job = text.partition("-")
         return cls(float(changed), int(job))
 

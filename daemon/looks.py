@@ -24,7 +24,8 @@ from engine.errors import MissingInputError, UsageError
 
 MOST = 200
 """Jobs of one page."""
-_LONGEST_SEARCH = 200
+LONGEST_SEARCH = 200
+"""Letters."""
 
 Answer = Mapping[str, Any]
 
@@ -47,10 +48,12 @@ class Looks:
             raise UsageError("no such state in history", remedy=f"there are {', '.join(ENDED)}")
         limit = _whole(request, "limit", 50, most=MOST)
         try:
-            after = Mark.from_text(str(request["after"])) if request.get("after") else None
+            after = Mark.from_text(str(request["after"])) if request.get("after") is not None else None
         except ValueError as error:
             raise UsageError("after is no mark", remedy="give the `next` of the page before") from error
-        search = str(request.get("search") or "")[:_LONGEST_SEARCH]
+        search = str(request.get("search") or "")
+        if len(search) > LONGEST_SEARCH:
+            raise UsageError("the search is too long", remedy=f"at most {LONGEST_SEARCH} letters")
         jobs = self._ledger.history.latest(states, limit=limit + 1, search=search, after=after)
         shown = jobs[:limit]
         more = str(Mark(shown[-1].changed, shown[-1].id)) if len(jobs) > limit else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -94,9 +95,11 @@ async def on_unknown(request: Request, _: Exception) -> Response:
     return told(request.url.path, 404, "there is nothing here", "begin at /")
 
 
-async def on_wrong_method(request: Request, _: Exception) -> Response:
+async def on_wrong_method(request: Request, error: Exception) -> Response:
     """405."""
-    return told(request.url.path, 405, f"{request.method} is not understood here", "see /api/v1/openapi.json")
+    assert isinstance(error, HTTPException)
+    words = f"{request.method} is not understood here", "see /api/v1/openapi.json"
+    return told(request.url.path, 405, *words, headers=dict(error.headers or {}))
 
 
 async def on_fault(request: Request, error: Exception) -> Response:

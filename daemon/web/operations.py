@@ -35,7 +35,10 @@ class Operation:
         for missing in self.needed:
             if missing not in given:
                 raise UsageError(f"{missing} is missing", remedy=f"give {missing}")
-        return {"do": name, **given}
+        return {
+            "do": name,
+            **{field: _as_described(field, value, self.fields[field]) for field, value in given.items()},
+        }
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -67,6 +70,21 @@ OPERATIONS: Mapping[str, Operation] = {
         ("jobs", "priority"),
     ),
 }
+
+
+def _as_described(name: str, value: Any, schema: Mapping[str, Any]) -> Any:
+    """`value` with 7.0 made 7, as JSON has it. Raises `UsageError` for a text that is none or too long; numbers are the
+    service's to judge.
+    """
+    if schema["type"] == "string" and not (isinstance(value, str) and len(value) <= schema["maxLength"]):
+        raise UsageError(f"{name} is a text", remedy=f"at most {schema['maxLength']} letters")
+    if isinstance(value, list):
+        return [_whole_if_it_is(entry) for entry in value]
+    return _whole_if_it_is(value)
+
+
+def _whole_if_it_is(value: Any) -> Any:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def from_form(name: str, form: Mapping[str, list[str]]) -> dict[str, Any]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.history import ENDED
-from daemon.looks import MOST
-from daemon.web.operations import OPERATIONS, Operation
+from daemon.history import ENDED, MARK
+from daemon.looks import LONGEST_SEARCH, MOST
+from daemon.web.operations import JOBS, OPERATIONS, Operation
 from engine import __version__
 
 Schema = Mapping[str, Any]
@@ -68,6 +68,7 @@ _SCHEMAS: Mapping[str, Schema] = {
     ),
 }
 
+_ANY_JOB = JOBS["items"]
 _COUNT = {"type": "integer", "minimum": 0, "maximum": MOST, "default": 50}
 
 
@@ -89,16 +90,20 @@ LOOKS: Mapping[str, tuple[str, str, list[dict[str, Any]]]] = {
         "Ended jobs, the latest first",
         "History",
         [
-            _query("state", {"type": "array", "items": {"enum": list(ENDED)}}, "only these; may be repeated"),
-            _query("search", {"type": "string", "maxLength": 200}, "part of the source's path"),
-            _query("after", {"type": "string"}, "`next` of the page before"),
+            _query(
+                "state",
+                {"type": "array", "items": {"type": "string", "enum": list(ENDED)}},
+                "only these; may be repeated",
+            ),
+            _query("search", {"type": "string", "maxLength": LONGEST_SEARCH}, "part of the source's path"),
+            _query("after", {"type": "string", "pattern": MARK}, "`next` of the page before"),
             _query("limit", _COUNT, "jobs of one page"),
         ],
     ),
     "/jobs/{job}": (
         "One job: attempts, failure, report",
         "OneJob",
-        [{"name": "job", "in": "path", "required": True, "schema": {"type": "integer", "minimum": 0}}],
+        [{"name": "job", "in": "path", "required": True, "schema": _ANY_JOB}],
     ),
     "/folders": ("The watched folders, their profiles and how they are", "Folders", []),
     "/machine": ("Disks, GPUs and models", "Machine", []),
