@@ -18,7 +18,7 @@ PYTEST_FLAGS ?=
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
 	@echo "make test      lint, types, imports and the fast tests"
-	@echo "make test-all  the same with the slow tests"
+	@echo "make test-all  the same with the slow tests, some on a Ray cluster on this machine"
 	@echo "make reliability  provoke every fault and write docs/reliability.md from what was seen"
 	@echo "make docs      write docs/cli.md and docs/configuration.md from the parser and the schema"
 	@echo "make install   the virtual environment in .venv only (BACKEND=cpu, gpu or jax)"
@@ -30,7 +30,7 @@ demo: install
 test: test-system lint
 	$(BIN)/pytest $(PYTEST_FLAGS)
 
-test-all: test-system lint test-browser
+test-all: test-system lint test-browser .venv/installed-cluster
 	$(BIN)/pytest -m "slow or not slow" $(PYTEST_FLAGS)
 
 # What the fault tests saw, as a page. Long: an hour on 2 cores.
@@ -54,6 +54,10 @@ install: .venv/installed-$(BACKEND)
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(BACKEND),dev]'
+	touch $@
+
+.venv/installed-cluster: .venv/installed-$(BACKEND)
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(BACKEND),dev,cluster]'
 	touch $@
 
 # Installs the Debian packages $(1) when it may; else says the one line to type.

@@ -16,6 +16,7 @@ from importlib import metadata
 from pathlib import Path
 
 from daemon.announce import check_installed, send_now
+from daemon.cluster.settings import Cluster, check_cluster
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Notify
 from daemon.place import refuse_unsafe
@@ -143,6 +144,19 @@ def _weights() -> Iterator[Finding]:
         yield Finding("weights", "missing", str(error), error.remedy)
 
 
+def _cluster(cluster: Cluster | None) -> Iterator[Finding]:
+    if cluster is None:
+        return
+    try:
+        check_cluster(cluster)
+    except ToolError as error:
+        yield Finding("cluster", "missing", error.reason, error.remedy)
+        return
+    yield Finding(
+        "cluster", "ok", f"{cluster.address}, Ray {metadata.version('ray')}; its nodes are seen when it works"
+    )
+
+
 def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
     try:
         loaded = load_config(config or default_config_path())
@@ -155,6 +169,7 @@ def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
     yield Finding("configuration", "ok", str(loaded.path))
     yield from _notifications(loaded.notify, send=send)
     yield Finding("work files", "ok", f"{loaded.work_dir}, {size(free_bytes(loaded.work_dir))} free")
+    yield from _cluster(loaded.cluster)
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
             if path.is_dir():

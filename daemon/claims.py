@@ -10,6 +10,7 @@ from daemon.child import JobProcess
 from daemon.config_model import Folder
 from daemon.folder_files import Hold
 from daemon.job import Job
+from daemon.names import EPISODES
 from daemon.request import Request
 from daemon.running import Running
 from daemon.text import printable
@@ -23,6 +24,11 @@ _LONGEST_LOOK_S = 0.25
 """For a job that nothing holds back; the search goes on at the next turn."""
 _MOST_HOLDS = 1000
 """Folders that wait, each on its own: far more than a person makes, and few enough to look at every second."""
+
+
+def goes_to_cluster(job: Job) -> bool:
+    """Whether a job's work is sent to the cluster where there is one: an episode's is."""
+    return job.kind == "file" and job.source.suffix.lower() in EPISODES
 
 
 class Claims:
@@ -50,12 +56,18 @@ class Claims:
             if job.id not in delayed and job.folder in self._shop.folders and job.folder not in missing:
                 self._shop.ledger.look_again(job)
 
-    def claim(self, missing: Mapping[Path, str]) -> Running | None:
-        """Start the first job of the queue that nothing holds back; None where there is none."""
+    def claim(self, missing: Mapping[Path, str], *, only_for_cluster: bool = False) -> Running | None:
+        """Start the first job of the queue that nothing holds back; None where there is none.
+
+        `only_for_cluster`: another job takes this machine, so a job that would as well waits for its turn.
+        """
         found = self._first(missing)
         if found is None:
             return None
         job, folder = found
+        cluster = self._shop.config.cluster if goes_to_cluster(job) else None
+        if cluster is None and only_for_cluster:
+            return None
         if job.part is not None:
             return None  # what an earlier attempt left is removed first
         if not folder.output.is_dir():
@@ -78,6 +90,8 @@ class Claims:
                     folder.settings,
                     self._bytes_per_pixel(folder),
                     self._shop.config.worker.nice,
+                    cluster,
+                    self._shop.cluster.set_aside(),
                 ),
                 state_dir=self._shop.config.state_dir,
                 log_path=self._shop.log_path(job),

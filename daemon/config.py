@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
+from daemon.cluster.settings import Cluster
 from daemon.config_model import (
     POLLING_SETTLE_S,
     Config,
@@ -28,7 +29,7 @@ from engine.settings import Interpolation, Limits, Settings
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
 
-_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, Web, Notify, WorkerLimits)
+_Fixed = TypeVar("_Fixed", Limits, Retention, Retry, Web, Notify, WorkerLimits, Cluster)
 
 
 def default_config_path() -> Path:
@@ -97,6 +98,7 @@ def parse_config(text: str, *, path: Path, problems: list[str]) -> Config:
         web=_read_web(top),
         notify=_read_notify(top),
         worker=_read_fixed(top, "worker", WorkerLimits),
+        cluster=_read_fixed(top, "cluster", Cluster) if top.has("cluster") else None,
         profiles=profiles,
         folders=tuple(_read_folder(section, profiles) for section in sections),
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from daemon.cluster.settings import Cluster
 from daemon.schedule import Span
 from engine.settings import Device, Limits, Settings
 
@@ -166,6 +167,8 @@ class Config:
     """Where the status page is; None: there is none."""
     notify: Notify | None = None
     """Whom to tell of what; None: nobody."""
+    cluster: Cluster | None = None
+    """Where the segments of episodes are made; None: here."""
     work_base: Path | None = None
     """A folder of the user's, in which the work folder is made; None: it is `work` in `state_dir`."""
 

@@ -7,11 +7,12 @@ Defaults are those of the dataclasses that the values end up in (`daemon.config_
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon.cluster.settings import WhenGone, Workers
 from daemon.config_model import ErrorFiles, News, Original, Reports, TakenName
 from daemon.config_reader import flag, number, path_below, patterns, whole, word, words
 from daemon.schedule import parse_hours
@@ -94,6 +95,13 @@ def parse_news(value: object) -> tuple[News, ...]:
     return tuple(parse_choice(entry, News) for entry in words(value))
 
 
+def _workers(value: object) -> Workers:
+    if not isinstance(value, Mapping) or not set(value) <= {"gpus", "cpus"}:
+        raise SettingError("should hold gpus and cpus, what one worker takes of a node, and nothing else")
+    gpus, cpus = value.get("gpus", Workers.gpus), value.get("cpus", Workers.cpus)
+    return Workers(number(0.05, 8)(gpus), whole(1, 1024)(cpus))
+
+
 LIMITS = (
     _whole("max_pixels", 1, 2**31),
     _whole("max_output_pixels", 1, 2**33),
@@ -118,6 +126,16 @@ WORKER = (
     _whole("memory_bytes", 1 << 26, 1 << 50),
     _number("stall_s", 1, 604_800),
 )
+CLUSTER = (
+    _key("address", "auto, HOST:PORT or ray://HOST:PORT", word),
+    _key("workers", "{gpus: a number, cpus: a whole number}", _workers),
+    _choice("when_gone", WhenGone),
+    _number("patience_s", 1, 86_400),
+    _whole("episodes", 1, 64),
+    _whole("in_flight_bytes", 1 << 20, 1 << 40),
+    _flag("shared_sources"),
+)
+"""Absent: all work is done here."""
 PROFILE = (
     _choice("mode", Mode),
     _key("scale", f"a number from 1 to {LARGEST_SCALE}", parse_scale),
@@ -175,5 +193,13 @@ NOTIFY = (
     _key("on", f"a list of {' | '.join(News)}", parse_news),
 )
 """Or the list of addresses alone."""
-SECTIONS = {"limits": LIMITS, "retention": RETENTION, "retry": RETRY, "worker": WORKER, "web": WEB, "notify": NOTIFY}
+SECTIONS = {
+    "limits": LIMITS,
+    "retention": RETENTION,
+    "retry": RETRY,
+    "worker": WORKER,
+    "web": WEB,
+    "notify": NOTIFY,
+    "cluster": CLUSTER,
+}
 """Mappings at the top that hold fixed keys; beside them stand `profiles` (by name) and `folders` (a list)."""

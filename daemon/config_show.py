@@ -29,6 +29,7 @@ def show(config: Config, *, as_json: bool = False) -> str:
         "retry": dataclasses.asdict(config.retry),
         "worker": dataclasses.asdict(config.worker),
         **({"hours": [str(span) for span in config.hours]} if config.hours else {}),
+        **({} if config.cluster is None else {"cluster": config.cluster.to_plain()}),
         "profiles": {name: _profile(settings) for name, settings in config.profiles.items()},
         "folders": [_folder(folder) for folder in config.folders],
     }

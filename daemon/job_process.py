@@ -6,7 +6,6 @@ Its stdout and stderr go to the job's log; what it has to say goes to EVENTS_FD,
 
 from __future__ import annotations
 
-import ctypes
 import dataclasses
 import json
 import logging
@@ -23,6 +22,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from daemon.job import Identity
+from daemon.parent_death import die_with
 from daemon.place import Content, read_back
 from daemon.report import assemble, folder_facts, source_facts
 from daemon.request import Request
@@ -31,6 +31,7 @@ from daemon.settling import look
 from daemon.twin import Twin, copy_twin
 from engine import job as engine_job
 from engine import sequence
+from engine.elsewhere import Elsewhere
 from engine.errors import EnvironmentFault, IncompleteInputError, InputError, KakudaiError, ProcessingError
 from engine.estimate import expected_space
 from engine.files import flush_folder, storage_error
@@ -41,7 +42,6 @@ BEAT_S = 5.0
 """Seconds between signs of life."""
 
 _PROGRESS_S = 0.25
-_SET_PARENT_DEATH_SIGNAL = 1
 _MORE_LIKELY_OUT_OF_MEMORY = "500"
 
 
@@ -181,10 +181,23 @@ def _work_on_file(source: Source, request: Request, channel: Channel) -> None:
         progress=channel.progress,
         records=records,
         glimpsed=lambda frame: channel.send("glimpse", frame=frame),
+        elsewhere=_elsewhere(request, channel),
     )
     if source.changed():
         raise SourceChanged
     _finish(part, report, request, facts, channel)
+
+
+def _elsewhere(request: Request, channel: Channel) -> Elsewhere | None:
+    if request.cluster is None:
+        return None
+    from daemon.cluster.crew import cluster_crew
+
+    return cluster_crew(
+        request.cluster,
+        set_aside=request.set_aside,
+        tell=lambda nodes, problem: channel.send("cluster", nodes=nodes, problem=problem),
+    )
 
 
 def _work_on_frames(request: Request, channel: Channel) -> None:
@@ -263,9 +276,7 @@ def _identity(source: Source) -> Identity:
 
 
 def _die_with(service: int) -> None:
-    ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
-    if os.getppid() != service:
-        sys.exit(0)  # it died before the kernel was told
+    die_with(service)
     with suppress(OSError):
         # when memory runs out, this process goes, not the service
         Path("/proc/self/oom_score_adj").write_text(_MORE_LIKELY_OUT_OF_MEMORY)

@@ -1,8 +1,8 @@
 """What passes between the service and the process of one job: JSON, one object a line.
 
 service → process   the request; once it has told its plan, where to put the result; after each segment, its number
-process → service   {"event": "beat" | "planned" | "progress" | "segment" | "warning" | "done" | "changed" | "failed",
-                    …}
+process → service   {"event": "beat" | "planned" | "progress" | "segment" | "cluster" | "warning" | "done" | "changed" |
+                    "failed", …}
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from daemon.cluster.settings import Cluster
 from daemon.config_schema import PROFILE
 from daemon.job import Identity, JobKind
 from engine.settings import Device, Limits, Settings
@@ -31,6 +32,10 @@ class Request:
     """Measured bytes for each output pixel, by kind, for the plan's estimate of disk."""
     nice: int = 0
     """The niceness that the process is to have at least."""
+    cluster: Cluster | None = None
+    """Where the segments of an episode are to be made; None: by the process itself."""
+    set_aside: Mapping[str, tuple[str, float]] = field(default_factory=dict)
+    """Nodes of the cluster that earlier jobs found unfit: why, and until when (seconds since 1970)."""
 
     def to_json(self) -> str:
         """One line."""
@@ -42,6 +47,8 @@ class Request:
                 "settings": settings_to_plain(self.settings),
                 "rates": dict(self.rates),
                 "nice": self.nice,
+                "cluster": self.cluster.to_plain() if self.cluster else None,
+                "set_aside": dict(self.set_aside),
             }
         )
 
@@ -56,6 +63,8 @@ class Request:
             settings_from_plain(plain["settings"]),
             plain["rates"],
             plain["nice"],
+            Cluster.from_plain(plain["cluster"]) if plain["cluster"] else None,
+            {node: (reason, until) for node, (reason, until) in plain["set_aside"].items()},
         )
 
 

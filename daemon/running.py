@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.child import JobProcess
+from daemon.cluster.view import Told
 from daemon.config_model import Folder, WorkerLimits
 from daemon.job import Job
 from daemon.memory import memory_bytes
@@ -76,6 +77,8 @@ class Running:
         self.wanted: Path | None = None
         self.glimpse: int | None = None
         """The frame of the last look at the work."""
+        self.cluster: Told | None = None
+        """What it said last of the cluster's nodes, until somebody takes it."""
         self._work_dir = work_dir
         self._clock = clock
         self._limits = limits
@@ -151,6 +154,8 @@ class Running:
             case "segment":
                 self.segments.append(record_from(event))
                 self._moved = self._heard
+            case "cluster":
+                self.cluster = Told.from_event(event)
             case "glimpse":
                 self.glimpse = _whole(event["frame"])
             case "warning":

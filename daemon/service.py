@@ -16,6 +16,7 @@ from typing import Any
 
 from daemon.announce import Announcer, check_installed
 from daemon.child import JobProcess, end_orphans
+from daemon.cluster.settings import check_cluster
 from daemon.config import load_config
 from daemon.config_model import DAY_S, Config
 from daemon.control import ControlServer
@@ -58,6 +59,7 @@ def run_service(config: Config) -> int:
         ran = ledger.recover()
         for job in ran:
             log.warning("%s: was interrupted (the service died); queued again", printable(job.source))
+        check_cluster(config.cluster)
         selector = stack.enter_context(selectors.DefaultSelector())
         signals = stack.enter_context(listen(selector))
         service = Service(config, ledger, selector)
@@ -97,7 +99,7 @@ class Service:
         self.watcher = self._watch(config)
         self.announcer = Announcer(config, clock=self._clock)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again, news=self.announcer.ended)
-        self._heard: JobProcess | None = None
+        self._heard: set[JobProcess] = set()
         orders = Orders(
             ledger,
             snapshot=self._snapshot,
@@ -213,7 +215,7 @@ class Service:
             if self._ledger_fault is not None:
                 log.info("work goes on: the ledger can be written again")
             self._ledger_fault = None
-        self._listen_to_the_child()
+        self._listen_to_the_children()
 
     def _look_for_news(self) -> None:
         """What waits that should not, and whether there is work left."""
@@ -241,16 +243,16 @@ class Service:
         for key, _ in self._selector.select(wait_s):
             key.data()
 
-    def _listen_to_the_child(self) -> None:
-        """Wake up when it speaks. Compared as processes: the next one's pipe may have the same number."""
-        process = self.worker.running.process if self.worker.running else None
-        if process is self._heard:
+    def _listen_to_the_children(self) -> None:
+        """Wake up when one speaks. Compared as processes: the next one's pipe may have the same number."""
+        at_work = {running.process for running in self.worker.at_work}
+        if at_work == self._heard:
             return
-        if self._heard is not None:
-            self._selector.unregister(self._heard.fd)
-        if process is not None:
+        for process in self._heard:  # before the new ones: a number may come again
+            self._selector.unregister(process.fd)
+        for process in at_work:
             self._selector.register(process.fd, selectors.EVENT_READ, _nothing)
-        self._heard = process
+        self._heard = at_work
 
     def _prepare_folders(self, config: Config) -> None:
         """Make folders that were never there; one that was, and is not, is a lost mount, and is waited for."""
@@ -273,13 +275,13 @@ class Service:
         return snapshot(
             self._config,
             self._ledger,
-            running=self.worker.running,
+            at_work=self.worker.at_work,
             waiting=self._waiting(),
             delayed=self.worker.pauses.delayed_jobs(),
             settling=self.watcher.settling(),
             fault=self._ledger_fault,
             files=self.worker.files,
-            service={"web": self.web.status(), "tally": self.worker.tally.plain()},
+            service={"web": self.web.status(), "tally": self.worker.tally.plain(), "cluster": self.worker.cluster()},
             how=self.watcher.how,
         )
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from daemon.cluster.view import cluster_lines
 from daemon.config_model import Config, Folder
 from daemon.folder_files import FolderFiles, Hold
 from daemon.halt import halt
@@ -24,7 +25,7 @@ def snapshot(
     config: Config,
     ledger: Ledger,
     *,
-    running: Running | None = None,
+    at_work: Sequence[Running] = (),
     waiting: Mapping[Path, tuple[str, str]] | None = None,
     delayed: Collection[int] = (),
     settling: int = 0,
@@ -35,6 +36,7 @@ def snapshot(
     how: Callable[[Path], dict[str, str | None]] | None = None,
 ) -> dict[str, Any]:
     """The state as JSON-ready data. Names are escaped; times are seconds since 1970. `service`: its own facts."""
+    jobs = [{**job_for_people(running.job), **running.status()} for running in at_work]
     queued = ledger.jobs("queued", limit=_SHOWN["queued"])
     configured = {folder.input: folder for folder in config.folders}
     held = _holds(queued, configured, files or FolderFiles())
@@ -71,7 +73,8 @@ def snapshot(
         ],
         "counts": ledger.counts(),
         "settling": settling,
-        "running": {**job_for_people(running.job), **running.status()} if running else None,
+        "running": jobs[0] if jobs else None,
+        "also_running": jobs[1:],
         "verifying": [job_for_people(job) for job in ledger.jobs("verifying", limit=_SHOWN["queued"])],
         "waiting": waits,
         "queued": [{**job_for_people(job), "delayed": job.id in delayed, "held": job.id in held} for job in queued],
@@ -139,8 +142,10 @@ def render(state: Mapping[str, Any]) -> str:
         lines += [f"All work is paused: {halted['reason']}", f"         → {halted['remedy']}"]
     if state["settling"]:
         lines.append(f"{state['settling']} more seen, not finished yet.")
-    if running := state["running"]:
+    for running in [state["running"], *state["also_running"]] if state["running"] else []:
         lines += ["", "Now", f"  {running['job']:>5}  {running['source']}", f"         {_progress(running)}"]
+    if cluster := list(cluster_lines(state.get("cluster"))):
+        lines += ["", *cluster]
     for wait in state["waiting"]:
         lines += ["", f"Waiting: {wait['folder']}", f"         {wait['reason']}", f"         → {wait['remedy']}"]
     if state["queued"]:

@@ -1,4 +1,4 @@
-"""One job at a time in a child process: claims, starts, hears, delivers, records.
+"""Jobs in child processes, one at a time (several where a cluster works): claims, starts, hears, delivers, records.
 
 `tick` is called by the service's loop and never blocks for long. Every step first writes the ledger and then forgets
 what led to it, so that a step the disk refused (`EnvironmentFault`) is simply made again at the next tick.
@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from daemon.agreement import accept_plan
-from daemon.claims import Claims
+from daemon.claims import Claims, goes_to_cluster
 from daemon.conclusions import Conclusions
 from daemon.config_model import Config
 from daemon.folder_files import FolderFiles
@@ -56,7 +57,20 @@ class Worker:
         self._conclusions = Conclusions(self._shop)
         self._drain_until: float | None = None
         self._told: deque[str] = deque(maxlen=1000)
-        self.running: Running | None = None
+        self.at_work: list[Running] = []
+
+    @property
+    def running(self) -> Running | None:
+        """The job at work that began first."""
+        return self.at_work[0] if self.at_work else None
+
+    @property
+    def _most_at_work(self) -> int:
+        return self._shop.config.cluster.episodes if self._shop.config.cluster else 1
+
+    def cluster(self) -> dict[str, Any] | None:
+        """The cluster's nodes, JSON-ready; None where there is none."""
+        return self._shop.cluster.plain(self._shop.config.cluster)
 
     @property
     def pauses(self) -> Pauses:
@@ -82,9 +96,10 @@ class Worker:
 
     def glimpse_path(self, number: int) -> Path | None:
         """The last look at the running job's work, if that is job `number` and it took one."""
-        if self.running is None or self.running.job.id != number or self.running.glimpse is None:
+        running = next((running for running in self.at_work if running.job.id == number), None)
+        if running is None or running.glimpse is None:
             return None
-        return self._shop.work_dir(self.running.job) / GLIMPSE
+        return self._shop.work_dir(running.job) / GLIMPSE
 
     def reload(self, config: Config) -> None:
         """Work by another configuration from the next job on."""
@@ -94,7 +109,7 @@ class Worker:
     @property
     def stopped(self) -> bool:
         """Whether the end that was asked for is reached: no process runs, or its time is over."""
-        if self._drain_until is None or self.running is None:
+        if self._drain_until is None or not self.at_work:
             return self._stopping
         return self._shop.clock() > self._drain_until + STOP_GRACE_S + _LAST_WORDS_S
 
@@ -108,19 +123,20 @@ class Worker:
         Where the end of its segment is near, it gets there first.
         """
         if self._drain_until is None:
-            left_s = self.running.seconds_to_safety() if self.running else None
-            near = left_s is not None and left_s <= DRAIN_S
+            left = {running: running.seconds_to_safety() for running in self.at_work}
+            near = [running for running, left_s in left.items() if left_s is not None and left_s <= DRAIN_S]
             self._drain_until = self._shop.clock() + (DRAIN_S if near else 0.0)
-            if self.running and not near:
-                self.running.ask_to_end()
-            elif self.running:
-                name = printable(self.running.job.source)
-                log.info("%s: finishes its segment first; a second signal ends it at once", name)
+            for running in self.at_work:
+                if running in near:
+                    name = printable(running.job.source)
+                    log.info("%s: finishes its segment first; a second signal ends it at once", name)
+                else:
+                    running.ask_to_end()
 
     def stop_at_once(self) -> None:
         """The same without waiting for the segment."""
-        if self.running:
-            self.running.ask_to_end()
+        for running in self.at_work:
+            running.ask_to_end()
 
     def tell_failures(self, jobs: Iterable[Job]) -> None:
         """Of jobs that failed while no worker was there."""
@@ -129,29 +145,34 @@ class Worker:
 
     def drop(self, numbers: Collection[int]) -> None:
         """End the running job at once if it is one of these: the ledger has cancelled it already."""
-        if self.running and self.running.job.id in numbers:
-            job = self.running.job
-            self.close()
-            self._conclusions.remove_work_files(job)
+        for running in [running for running in self.at_work if running.job.id in numbers]:
+            self._end(running)
+            self._conclusions.remove_work_files(running.job)
 
     def close(self) -> None:
-        """End the running process at once."""
-        if self.running:
-            self.running.process.close()
-            self.running = None
+        """End the running processes at once."""
+        for running in list(self.at_work):
+            self._end(running)
+
+    def _end(self, running: Running) -> None:
+        running.process.close()
+        self.at_work.remove(running)
+        self._shop.cluster.over(running.job.id)
 
     def tick(self, *, missing: Mapping[Path, str]) -> None:
         """Go on. `missing` are the watched folders that cannot be listed. Raises `EnvironmentFault` of the ledger."""
         halted = halt(self._shop.config, self._shop.ledger, now=time.time()) is not None
-        if self.running:
-            self.running.draining = halted or self._stopping or self._is_paused(self.running)
-            self._attend(self.running)
-        if self.running is None:
+        for running in list(self.at_work):
+            running.draining = halted or self._stopping or self._is_paused(running)
+            self._attend(running)
+        if len(self.at_work) < self._most_at_work:
             self._conclusions.remove_leftovers()
             self._conclusions.finish_deliveries()
             if not halted and not self._stopping:
                 self._claims.look_again_at_incomplete(missing)
-                self.running = self._claims.claim(missing)
+                here = any(not goes_to_cluster(running.job) for running in self.at_work)
+                claimed = self._claims.claim(missing, only_for_cluster=here)
+                self.at_work += [] if claimed is None else [claimed]
 
     def _is_paused(self, running: Running) -> bool:
         return self.files.paused(running.folder, running.job.source, running.job.kind) is not None
@@ -159,6 +180,9 @@ class Worker:
     def _attend(self, running: Running) -> None:
         running.hear()
         self._pass_on_warnings(running)
+        if running.cluster is not None:
+            self._shop.cluster.note(running.job.id, running.cluster)
+            running.cluster = None
         while running.outcome is None and running.plans:
             accept_plan(self._shop, running, running.plans[0])
             running.plans.popleft()
@@ -172,8 +196,7 @@ class Worker:
         if running.outcome is not None and running.ended():
             self._conclusions.conclude(running, running.outcome, stopping=self._stopping)
             self._shop.tally.note(running.outcome)
-            running.process.close()
-            self.running = None
+            self._end(running)
 
     def _end_in_order(self, running: Running) -> None:
         """Ask a job to end that is to leave and has nothing to lose, or no time left; insist when it does not."""

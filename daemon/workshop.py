@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from daemon.cluster.view import ClusterView
 from daemon.config_model import Config, Folder
 from daemon.folder_files import FolderFiles
 from daemon.job import Job
@@ -37,6 +38,7 @@ class Workshop:
         self.news = news
         self.files = FolderFiles()
         self.tally = Tally()
+        self.cluster = ClusterView()
         self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
 
     @property

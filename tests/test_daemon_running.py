@@ -157,7 +157,9 @@ def test_one_that_beats_but_gets_nowhere_is_ended() -> None:
 
 
 PLANNED = (
-    b'{"event": "planned", "kind": "episode", "sha256": "", "output_name": "a.mkv", "output_is_folder": false, '
+    b'{"event": "planned", "kind": "episode", "sha256": "'
+    + b"0" * 64
+    + b'", "output_name": "a.mkv", "output_is_folder": false, '
     b'"frames": 500, "segment_frames": %d, "source_size": "", "output_size": "", "work_bytes": 1, "output_bytes": 1}\n'
 )
 
@@ -197,7 +199,8 @@ def test_a_stop_waits_for_a_near_segment_until_a_second_one(tmp_path: Path, seco
     worker = Worker(
         Config(tmp_path / "config.yaml", tmp_path), ledger, clock=lambda: now[0], forget=lambda _source: None
     )
-    running = worker.running = _running(process)
+    running = _running(process)
+    worker.at_work.append(running)
     running._clock = lambda: now[0]
     running.hear()
     now[0] = seconds  # for thirty of a hundred frames

@@ -61,8 +61,12 @@ async def _events(site: Site) -> AsyncIterator[str]:
 def shape_of(state: Mapping[str, Any]) -> str:
     """A digest of all that the page shows but the running job's figures."""
     running = state.get("running") or {}
-    rest = {name: value for name, value in state.items() if name not in ("running", "tally")}
-    shown = [rest, [running.get(name) for name in _OF_THE_RUNNING], running.get("glimpse") is None]
+    moving = ("running", "also_running", "tally", "cluster")
+    rest = {name: value for name, value in state.items() if name not in moving}
+    cluster = state.get("cluster") or {"nodes": []}
+    nodes = [[node[name] for name in ("node", "state", "workers", "segments", "reason")] for node in cluster["nodes"]]
+    others = [[job["job"], job.get("done")] for job in state.get("also_running", ())]
+    shown = [rest, nodes, others, [running.get(name) for name in _OF_THE_RUNNING], running.get("glimpse") is None]
     return hashlib.sha256(json.dumps(shown, default=str).encode()).hexdigest()[:16]
 
 

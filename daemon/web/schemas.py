@@ -52,6 +52,8 @@ _SCHEMAS: Mapping[str, Schema] = {
         service=_object(runs=_FLAG, pid=_maybe("integer")),
         counts={"type": "object", "additionalProperties": _WHOLE, "description": "jobs by state"},
         running=_maybe("object", "the job at work: Job, with frames, speed, time left, bottleneck, reuse"),
+        also_running={**_list({"type": "object"}), "description": "further jobs at work, where a cluster works"},
+        cluster=_maybe("object", "the cluster's address, its problem if it has one, and its nodes"),
         waiting={**_list({"type": "object"}), "description": "folders whose work waits, with reason and remedy"},
         queued=_list(_JOB),
         failed=_list(_JOB),
