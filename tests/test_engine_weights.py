@@ -165,6 +165,19 @@ def test_weights_are_chosen_by_scale_and_upsampling(tmp_path: Path, monkeypatch:
         weights.choose("srcnn", Fraction(2), None)
 
 
+def test_weights_that_restore_are_chosen_when_asked_for_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, restore in (("plain", False), ("restoring", True)):
+        card = {"network": "fast", "scale": 2, "upsampling": "bicubic", "sha256": "", "restore": restore}
+        (tmp_path / f"{name}.json").write_text(json.dumps(card))
+    monkeypatch.setattr(weights, "_MODELS", (tmp_path,))
+    assert weights.choose("fast", Fraction(3)).stem == "plain"
+    assert weights.choose("fast", Fraction(3), restore=True).stem == "restoring"
+    (tmp_path / "restoring.json").unlink()
+    with pytest.raises(WeightsError, match="no weights for the model 'fast' to restore") as caught:
+        weights.choose("fast", Fraction(2), restore=True)
+    assert "shipped weights: fast;" in caught.value.remedy
+
+
 def test_every_shipped_file_is_what_its_card_says() -> None:
     for path, card in weights.shipped().items():
         assert weights.load(path).network.name == card.network
