@@ -39,11 +39,11 @@ class Queries:
         """The job of that number."""
         return next(iter(self._jobs("WHERE id = ?", (number,))), None)
 
-    def jobs(self, *states: str, limit: int = -1, newest_first: bool = False) -> list[Job]:
-        """Jobs in any of `states`, in the order of the queue or the latest change first."""
+    def jobs(self, *states: str, limit: int = -1, first: int = 0, newest_first: bool = False) -> list[Job]:
+        """Jobs in any of `states`, in the order of the queue or the latest change first; `first` are passed over."""
         order = "changed DESC, id DESC" if newest_first else "priority DESC, position"
         marks = ", ".join("?" * len(states))
-        return self._jobs(f"WHERE state IN ({marks}) ORDER BY {order} LIMIT ?", (*states, limit))
+        return self._jobs(f"WHERE state IN ({marks}) ORDER BY {order} LIMIT ? OFFSET ?", (*states, limit, first))
 
     def counts(self) -> dict[str, int]:
         """Jobs by state."""

@@ -39,7 +39,7 @@ class Looks:
 
     def _queue(self, request: Answer) -> Answer:
         first, limit = _whole(request, "first", 0, most=1 << 31), _whole(request, "limit", 50, most=MOST)
-        jobs = self._ledger.jobs("queued", limit=first + limit)[first:]
+        jobs = self._ledger.jobs("queued", limit=limit, first=first)
         return {"jobs": [job_for_people(job) for job in jobs], "total": self._ledger.counts().get("queued", 0)}
 
     def _history(self, request: Answer) -> Answer:

@@ -26,7 +26,7 @@ REPORT = json.dumps(
         "source_size": "640x480",
         "output_size": "1440x1080",
         "seconds": 900.0,
-        "details": {"timestamps": list(range(5000))},
+        "details": {"timestamps": list(range(300))},
     }
 )
 
