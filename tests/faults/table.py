@@ -55,6 +55,7 @@ ROWS = (
     "service",
     "state_machine",
     "unit_limits",
+    "idle",
 )
 
 _INTRODUCTION = """# Reliability

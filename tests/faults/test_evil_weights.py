@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from shutil import which
 
@@ -15,7 +14,7 @@ import pytest
 from engine import weights
 from engine.network import NETWORKS
 from tests.faults.conftest import Seen
-from tests.service_runner import write_picture
+from tests.service_runner import ServiceRunner, eventually, write_picture
 
 
 def _lambda(opened: h5py.File, foreign: Path) -> None:
@@ -40,30 +39,43 @@ def _huge(opened: h5py.File, foreign: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(which("strace") is None, reason="strace is not installed")
 def test_they_are_refused_and_nothing_is_run_or_read(tmp_path: Path, seen: Seen) -> None:
-    write_picture(tmp_path / "cel.png")
     foreign = tmp_path / "foreign"
     foreign.write_bytes(bytes(1024))
-    network = NETWORKS["msrcnn"]
     evils = (_lambda, _external_link, _external_data, _huge)
     for evil in evils:
-        path = tmp_path / f"{evil.__name__}.h5"
-        arrays = [np.zeros(shape, np.float32) for shape in weights.expected_shapes(network).values()]
-        weights.save(path, network, arrays, {"scale": 2, "upsampling": "bicubic"})
-        with h5py.File(path, "a") as opened:
-            evil(opened, foreign)
-        path.with_suffix(".json").unlink()  # its SHA-256 would refuse the file before anything in it is seen
-        done = subprocess.run(
-            ["strace", "-f", "-qq", "-o", str(tmp_path / "calls"), "-e", "trace=open,openat,openat2"]
-            + [sys.executable, "-m", "daemon.cli", "upscale", str(tmp_path / "cel.png"), "-o", str(tmp_path / "o.png")]
-            + ["--weights", str(path), "--device", "cpu"],
-            check=False,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 78, (evil.__name__, done.returncode, done.stderr)
-        assert str(foreign) not in (tmp_path / "calls").read_text()
-        assert not (tmp_path / "o.png").exists()
-        assert not (tmp_path / "pwned").exists()
+        _write(tmp_path / f"{evil.__name__}.h5", evil, foreign)
+    calls = tmp_path / "calls"
+    traced = ["strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", str(calls), "-e", "trace=open,openat,openat2"]
+    with ServiceRunner(tmp_path, _config([evil.__name__ for evil in evils]), wrapper=traced) as service:
+        for evil in evils:
+            write_picture(tmp_path / f"in{evil.__name__}" / "cel.png")
+        service.start()
+        eventually(lambda: service.count("failed") + service.count("delivered") == len(evils), patience_s=600)
+        failed = service.status()["failed"]
+        assert len(failed) == len(evils)
+        assert all(job["error"] == "WeightsError" and job["reason"] and job["remedy"] for job in failed)
+        service.stop()
+    traced_calls = calls.read_text()
+    assert all(f"{evil.__name__}.h5" in traced_calls for evil in evils)
+    assert str(foreign) not in traced_calls
+    assert not (tmp_path / "pwned").exists()
     seen("each refused; nothing executed, nothing foreign read", files=len(evils))
+
+
+def _write(path: Path, evil: Callable[[h5py.File, Path], None], foreign: Path) -> None:
+    network = NETWORKS["msrcnn"]
+    arrays = [np.zeros(shape, np.float32) for shape in weights.expected_shapes(network).values()]
+    weights.save(path, network, arrays, {"scale": 2, "upsampling": "bicubic"})
+    with h5py.File(path, "a") as opened:
+        evil(opened, foreign)
+    path.with_suffix(".json").unlink()  # its SHA-256 would refuse the file before anything in it is seen
+
+
+def _config(names: list[str]) -> str:
+    """A profile and a folder for each."""
+    profiles = "".join(f"  {name}: {{weights: {name}.h5}}\n" for name in names)
+    folders = "".join(f"  - {{input: in{name}, output: out{name}, profile: {name}, settle_s: 0.2}}\n" for name in names)
+    return f"state_dir: state\ndevice: cpu\nweb: false\nprofiles:\n{profiles}folders:\n{folders}"
