@@ -176,7 +176,15 @@ def write_preview(
     right = next((n for n in range(1, len(rows)) if n != left), left)
     whole = "the picture" if made.planned.kind == "picture" else "the episode"
     html = pictures[0].html(
-        rows=rows, titles=titles, left=left, right=right, file=name, facts=facts, whole_title=whole, basis=_basis(made)
+        rows=rows,
+        titles=titles,
+        left=left,
+        right=right,
+        aspect=made.sample_aspect,
+        file=name,
+        facts=facts,
+        whole_title=whole,
+        basis=_basis(made),
     )
     make_folder(page.absolute().parent)
     write_durably(sheet, pictures[1].png(title=name, facts=facts, rows=rows, titles=titles))

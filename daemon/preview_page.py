@@ -40,8 +40,10 @@ class Page(Pictures):
         self._large[frame, row] = _data_url(whole, _QUALITY if row else _LOSSLESS)
         self._crops[frame, row] = _data_url(crop, _LOSSLESS)
 
-    def html(self, *, rows: list[dict[str, Any]], titles: list[str], left: int, right: int, **words: Any) -> str:
-        """The page. `rows`: what stands in the table, the source first; `titles`: of the frames."""
+    def html(
+        self, *, rows: list[dict[str, Any]], titles: list[str], left: int, right: int, aspect: float, **words: Any
+    ) -> str:
+        """The page. `rows`: what stands in the table, the source first; `titles`: of the frames; `aspect`: a pixel's."""
         template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False).from_string(
             Path(__file__).with_name("preview.html").read_text(encoding="utf-8")
         )
@@ -53,7 +55,7 @@ class Page(Pictures):
             frames=[
                 {
                     "title": title,
-                    "width": self._sizes[frame][0],
+                    "width": round(self._sizes[frame][0] * aspect),
                     "height": self._sizes[frame][1],
                     "crops": [self._crops[frame, row] for row in numbers],
                 }

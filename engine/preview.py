@@ -89,6 +89,8 @@ class Preview:
     """Where each variant ran: `cpu` or `gpu`."""
     encode_s: float = 0.0
     """Seconds that encoding a frame of an episode takes."""
+    sample_aspect: float = 1.0
+    """Width of a pixel over its height."""
     part: float = 1.0
     """Of the picture, what is previewed."""
     times: dict[int, list[float]] = field(default_factory=dict)
@@ -196,6 +198,7 @@ def _of_episode(source: Source, planned: Plan, variants: list[Variant], count: i
                 yield Made(at, number, to_bgr(planes, leaving, matrix=info.colors.matrix, lines=info.size.height))
 
     under_way = Preview(planned, [Shown(frame.bgr, frame.at_s) for frame in frames], variants, results())
+    under_way.sample_aspect = float(info.sample_aspect)
     under_way.encode_s = encoding_seconds(source, planned, base)
     return under_way
 

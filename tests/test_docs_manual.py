@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 
 import pytest
 import yaml
 
 from daemon import config_schema
+from daemon.cli import whole_parser
 from daemon.exit_codes import EXIT_CODES, in_one_line
 from engine.errors import KakudaiError
 from tests import manual
@@ -18,6 +20,30 @@ from tests import manual
 def test_the_page_is_what_the_code_says(name: str) -> None:
     written = (manual.CHECKOUT / "docs" / name).read_text(encoding="utf-8")
     assert written == manual.page(name), f"docs/{name} is behind the code: run `make docs`, and look at the diff"
+
+
+def _commands(text: str) -> Iterator[list[str]]:
+    """Every call of kakudai in the code blocks and examples of a page."""
+    for block in re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL):
+        for line in block.splitlines():
+            call = re.match(r"\s*(?:sudo )?(?:\S*/)?kakudai(?= [a-z-])(.*)", line.removeprefix("$ "))
+            words = shlex.split(call[1].replace("…", ""), comments=True) if call else []
+            if words and "[options]" not in words:
+                yield _without_remarks(words)
+
+
+def _without_remarks(words: list[str]) -> list[str]:
+    return words[: words.index(">")] if ">" in words else words
+
+
+@pytest.mark.parametrize("page", ["README.md", "models/README.md", "docs/reliability.md", "docs/fidelity.md"])
+def test_every_command_that_a_page_shows_is_understood(page: str) -> None:
+    commands = list(_commands((manual.CHECKOUT / page).read_text(encoding="utf-8")))
+    if page == "README.md":
+        assert len(commands) > 12
+    parser = whole_parser()
+    for words in commands:
+        assert callable(parser.parse_args(words).command), words
 
 
 def test_every_key_is_explained_in_the_documented_configuration() -> None:
