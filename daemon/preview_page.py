@@ -43,7 +43,7 @@ class Page(Pictures):
     def html(
         self, *, rows: list[dict[str, Any]], titles: list[str], left: int, right: int, aspect: float, **words: Any
     ) -> str:
-        """The page. `rows`: what stands in the table, the source first; `titles`: of the frames; `aspect`: a pixel's."""
+        """The page. `rows`: of the table, the source first; `titles`: of the frames; `aspect`: of a pixel."""
         template = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=False).from_string(
             Path(__file__).with_name("preview.html").read_text(encoding="utf-8")
         )
