@@ -20,6 +20,7 @@ from engine.parse_settings import (
     LARGEST_SCALE,
     MODELS,
     SettingError,
+    parse_cache_bytes,
     parse_choice,
     parse_encoder,
     parse_model,
@@ -28,6 +29,7 @@ from engine.parse_settings import (
     parse_stream_number,
     parse_tag,
     parse_target,
+    parse_tolerance,
 )
 from engine.settings import (
     Container,
@@ -147,6 +149,8 @@ PROFILE = (
     _choice("denoise", Denoise),
     _choice("rounding", Rounding),
     _choice("reuse", Reuse),
+    _key("reuse_tolerance", "a number from 0 to 16", parse_tolerance),
+    _key("reuse_cache_bytes", "a whole number from 0", parse_cache_bytes),
     _key("encoder", "a name, or {name: …, OPTION: VALUE, …}", parse_encoder),
     _choice("container", Container),
     _choice("unfit", Unfit),

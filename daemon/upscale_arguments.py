@@ -14,6 +14,7 @@ from daemon.config_schema import PROFILE
 from engine.errors import UsageError
 from engine.parse_settings import (
     SettingError,
+    parse_cache_bytes,
     parse_encoder_words,
     parse_model,
     parse_name,
@@ -21,6 +22,7 @@ from engine.parse_settings import (
     parse_stream_number,
     parse_tag,
     parse_target,
+    parse_tolerance,
     size_over,
 )
 from engine.settings import (
@@ -138,7 +140,20 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         type=Reuse,
         choices=list(Reuse),
         metavar="NAME",
-        help="exact (default): frames are computed only where they changed, to the same bits; off",
+        help="exact (default): frames are computed only where they changed, to the same bits; near: changes of luma up "
+        "to --reuse-tolerance count as none; off",
+    )
+    what.add_argument(
+        "--reuse-tolerance",
+        type=_checked(parse_tolerance),
+        metavar="LEVELS",
+        help="for near: by how much luma may differ from its source, 0 to 16 levels of 255 (default: 1)",
+    )
+    what.add_argument(
+        "--reuse-cache-bytes",
+        type=_checked(parse_cache_bytes),
+        metavar="BYTES",
+        help="memory for what was enlarged earlier and may return (default: 256 MiB)",
     )
     what.add_argument("--device", type=Device, choices=list(Device), metavar="NAME", help=_values(Device))
     form = parser.add_argument_group("the file that comes out (each overrides the profile)")

@@ -20,7 +20,8 @@ from engine.modes import Pass, recipe, run_recipe
 from engine.pipeline import Step
 from engine.planes import Plane, PlaneFormat, Planes
 from engine.reuse import FrameReuse
-from engine.settings import Interpolation, Rounding, Settings, Size
+from engine.settings import Interpolation, Reuse, Rounding, Settings, Size
+from engine.steady import Steady
 
 _MEASURED_EVERY = 24
 _LEFT = frozenset({"left", "topleft", "bottomleft"})
@@ -111,6 +112,13 @@ class PlaneEnlarger:
         model: Model,
     ) -> None:
         self._reuse = model.upscaler if isinstance(model.upscaler, FrameReuse) else None
+        self._steady: Steady | None = None
+        if settings.reuse is Reuse.NEAR:
+            self._level = luma_range(source.depth, full_range=source.full_range)[1] / (
+                255 if source.full_range else 235
+            )
+            self._tolerance = settings.reuse_tolerance
+            self._steady = Steady(int(settings.reuse_tolerance * self._level))
         self._first, *self._passes = recipe(settings.mode, settings.denoise)
         self._arriving = _LumaPasses(model, source, settings.rounding)
         self._leaving = _LumaPasses(model, output, settings.rounding)
@@ -141,6 +149,8 @@ class PlaneEnlarger:
 
     def _arrive(self, planes: Planes) -> _Frame:
         """Luma to float, at the size that the network works at."""
+        if self._steady is not None:
+            planes = (self._steady(planes[0]), *planes[1:])
         frame = _Frame(planes, same=tuple(map(self._same, planes, self._before or (None,) * len(planes))))
         self._before = planes
         measured = self._frames % _MEASURED_EVERY == 0
@@ -214,6 +224,18 @@ class PlaneEnlarger:
     def reused_share(self) -> float | None:
         """The part of all pixels that the network did not have to compute again, 0..1; None without reuse."""
         return round(self._reuse.reused_share, 4) if self._reuse is not None else None
+
+    def restart(self) -> None:
+        """What follows is to depend on nothing that went before: a segment begins."""
+        if self._steady is not None:
+            self._steady.restart()
+
+    @property
+    def near_error(self) -> dict[str, float] | None:
+        """With `reuse: near`: the tolerance, and the farthest that luma was from its source, in levels of 255."""
+        if self._steady is None:
+            return None
+        return {"tolerance": self._tolerance, "largest": round(self._steady.largest_error / self._level, 3)}
 
     @property
     def mean_shift(self) -> dict[str, object]:

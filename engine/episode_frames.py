@@ -11,7 +11,7 @@ from engine.glimpse import Glimpse
 from engine.mux import Timing, timing_of
 from engine.open_gop import opening_complaints
 from engine.packets import PacketScan
-from engine.pipeline import EnlargePlanes, Pipeline, Step, reused_share_of, steps_of
+from engine.pipeline import EnlargePlanes, Pipeline, Step, restart, reused_share_of, steps_of
 from engine.planes import Planes
 from engine.probe import EpisodeInfo
 from engine.progress import Progress, ProgressEvent
@@ -65,6 +65,8 @@ def enlarge_frames(
                     yield None
                 else:
                     writer.reserve()
+                    if number % store.frames_each == 0:
+                        restart(enlarge)
                     if glimpse is not None:
                         glimpse.before(number, planes)
                     yield planes

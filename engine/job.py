@@ -252,8 +252,8 @@ def _enlarge_episode(
 ) -> tuple[int, dict[str, object]]:
     info = probe_episode(source, limits=settings.limits, settings=settings)
     container = container_for(info, settings)
-    if settings.reuse is Reuse.EXACT:
-        model = reusing(model)
+    if settings.reuse is not Reuse.OFF:
+        model = reusing(model, cache_bytes=settings.reuse_cache_bytes)
     leaving = episode_format(info, settings, container)
     enlarge_planes = plane_enlarger(
         info.format,
@@ -286,8 +286,11 @@ def _enlarge_episode(
             matrix=info.colors.matrix,
         ),
     )
-    reused = enlarge_planes.reused_share
-    return report.frames, report.details | {"mean_shift": enlarge_planes.mean_shift, "reused_share": reused}
+    return report.frames, report.details | {
+        "mean_shift": enlarge_planes.mean_shift,
+        "reused_share": enlarge_planes.reused_share,
+        "near_error": enlarge_planes.near_error,
+    }
 
 
 def _enlarge_elsewhere(

@@ -70,11 +70,12 @@ def weights_hash(settings: Settings, scale: Fraction) -> str | None:
     return weights.load(path).sha256
 
 
-def reusing(model: Model) -> Model:
-    """`model` for the frames of one video: computed only where they changed."""
-    from engine.reuse import FrameReuse
+def reusing(model: Model, *, cache_bytes: int | None = None) -> Model:
+    """`model` for the frames of one video: computed only where they changed. `cache_bytes`: for earlier frames."""
+    from engine.reuse import DEFAULT_CACHE_BYTES, FrameReuse
     from engine.upscaler import Upscaler
 
     if not isinstance(model.upscaler, Upscaler):
         return model
-    return replace(model, upscaler=FrameReuse(model.upscaler))
+    kept = DEFAULT_CACHE_BYTES if cache_bytes is None else cache_bytes
+    return replace(model, upscaler=FrameReuse(model.upscaler, cache_bytes=kept))

@@ -10,7 +10,7 @@ import enum
 import math
 import re
 import string
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from fractions import Fraction
 from typing import TypeVar
 
@@ -126,6 +126,26 @@ def parse_stream_number(value: object) -> int:
     if isinstance(value, bool) or not re.fullmatch(r"[1-9][0-9]?", text):
         raise SettingError(f'"{value}" is not the number of a video stream; the first is 1')
     return int(text)
+
+
+def parse_tolerance(value: object) -> float:
+    """Levels of 255 that `reuse: near` may leave out, 0 to 16."""
+    return _bounded(value, 16, "a tolerance", float)
+
+
+def parse_cache_bytes(value: object) -> int:
+    """Bytes for what earlier frames were enlarged to, 0 to 2^40."""
+    return int(_bounded(value, 1 << 40, "a number of bytes", int))
+
+
+def _bounded(value: object, highest: int, what: str, kind: Callable[[str], float]) -> float:
+    try:
+        number = math.nan if isinstance(value, bool) else kind(str(value).strip())
+    except ValueError:
+        number = math.nan
+    if not 0 <= number <= highest:
+        raise SettingError(f'"{value}" is not {what} from 0 to {highest}')
+    return number
 
 
 def parse_encoder(value: object) -> EncoderSettings:

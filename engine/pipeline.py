@@ -34,6 +34,9 @@ class InSteps(Protocol):
     @property
     def steps(self) -> Sequence[Step]: ...
 
+    def restart(self) -> None:
+        """What follows is to depend on nothing that went before. Called in the thread of the first step."""
+
     @property
     def reused_share(self) -> float | None:
         """The part of all pixels that the network did not have to compute again, 0..1; None without reuse."""
@@ -47,6 +50,13 @@ def steps_of(enlarge: EnlargePlanes) -> Sequence[Step]:
 def reused_share_of(enlarge: EnlargePlanes) -> float | None:
     """How much of what `enlarge` was asked for so far was there already; None where it cannot tell."""
     return enlarge.reused_share if isinstance(enlarge, InSteps) else None
+
+
+def restart(enlarge: EnlargePlanes) -> None:
+    """A segment begins: whatever is made of its frames is a function of them alone."""
+    parts: object = enlarge
+    if isinstance(parts, InSteps):
+        parts.restart()
 
 
 class Pipeline:

@@ -54,6 +54,22 @@ class Region:
         return Region(self.top - window.top, self.left - window.left, self.height, self.width)
 
 
+def bands(mask: NDArray[np.bool_], *, height: int) -> list[Region]:
+    """Disjoint regions that hold every true element of `mask`: the runs of columns in bands of `height` rows.
+
+    For what `cover` finds no cut in: a ring, a net.
+    """
+    found = []
+    for top in range(0, mask.shape[0], height):
+        band = mask[top : top + height]
+        edges = np.flatnonzero(np.diff(np.concatenate([[False], band.any(axis=0), [False]]).astype(np.int8)))
+        for left, right in edges.reshape(-1, 2):
+            tight = _tight(mask, Region(top, int(left), band.shape[0], int(right - left)))
+            assert tight is not None
+            found.append(tight)
+    return found
+
+
 def cover(mask: NDArray[np.bool_], *, margin: float) -> list[Region]:
     """Disjoint regions that hold every true element of `mask`, in reading order of the cuts.
 

@@ -17,7 +17,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.regions import Region, cover
+from engine.flat import flat_blocks, in_blocks
+from engine.regions import Region, bands, cover
 
 if TYPE_CHECKING:
     from engine.upscaler import Upscaler
@@ -29,6 +30,10 @@ BLOCK = 8
 DEFAULT_CACHE_BYTES = 256 << 20
 _SMALLEST_WINDOW = 24
 """Pixels a side. Below 15 TensorFlow takes another path on the CPU, with other bits (seen at widths of 1 to 3)."""
+_BANDS = (2, 4, 8)
+"""Blocks that the bands are high which are tried beside the regions of `cover`."""
+_START_PIXELS = 600
+"""What a region costs beside its pixels, in pixels."""
 _WORTH_SPLITTING = 0.85
 """Above this share of the plane's work, the plane is computed as a whole."""
 
@@ -102,26 +107,44 @@ class FrameReuse:
             self._slots[index:] = [slot]
         else:
             slot = self._slots[index]
-            for region in self._changed(slot.seen, luma):
-                slot.made[region.scaled(self.scale, slot.made.shape).slices] = self._compute(luma, region)
-            slot.seen = luma
+            self._renew(slot, luma)
         view = slot.made.view()
         view.flags.writeable = False
         return view
 
-    def _changed(self, before: Luma, now: Luma) -> list[Region]:
-        """Regions that hold every pixel whose surroundings changed."""
+    def _renew(self, slot: _Slot, now: Luma) -> None:
+        """Bring `slot` up to date."""
+        before, slot.seen = slot.seen, now
         rows, columns = (np.arange(0, length, BLOCK) for length in now.shape)
         changed = np.logical_or.reduceat(np.logical_or.reduceat(before != now, rows, axis=0), columns, axis=1)
         if not changed.any():
-            return []
-        if not self._by_region or min(now.shape) < _SMALLEST_WINDOW:
-            return [_whole(now)]
-        reach = -(-self._margin // BLOCK)
-        touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-        regions = [region.scaled(BLOCK, now.shape) for region in cover(touched, margin=self._margin / BLOCK)]
-        work = sum(self._window(region, now.shape).pixels for region in regions)
-        return regions if work < _WORTH_SPLITTING * now.size else [_whole(now)]
+            return
+        regions = [_whole(now)]
+        if self._by_region and min(now.shape) >= _SMALLEST_WINDOW:
+            reach = -(-self._margin // BLOCK)
+            touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+            for alike in flat_blocks(now, touched, block=BLOCK, reach=reach):
+                self._fill(slot, now, alike)
+                touched[alike] = False
+            regions = self._regions(touched, now)
+        for region in regions:
+            slot.made[region.scaled(self.scale, slot.made.shape).slices] = self._compute(now, region)
+
+    def _fill(self, slot: _Slot, now: Luma, alike: tuple[NDArray[np.intp], NDArray[np.intp]]) -> None:
+        """One block for many that see the same: in flat areas."""
+        block = self._compute(now, Region(int(alike[0][0]) * BLOCK, int(alike[1][0]) * BLOCK, BLOCK, BLOCK))
+        in_blocks(slot.made, BLOCK * self.scale)[alike] = block
+
+    def _regions(self, touched: NDArray[np.bool_], now: Luma) -> list[Region]:
+        """Regions that hold every touched block."""
+        covers = [
+            cover(touched, margin=self._margin / BLOCK),
+            *(bands(touched, height=height) for height in _BANDS),
+        ]
+        found = [[region.scaled(BLOCK, now.shape) for region in regions] for regions in covers]
+        works = [sum(self._window(region, now.shape).pixels + _START_PIXELS for region in regions) for regions in found]
+        best = int(np.argmin(works))
+        return found[best] if works[best] < _WORTH_SPLITTING * now.size else [_whole(now)]
 
     def _window(self, region: Region, shape: tuple[int, ...]) -> Region:
         return _window(region, shape, margin=self._margin, grain=self._grain)

@@ -53,7 +53,9 @@ class SegmentMaker:
                 f"({str(model.weights_sha256)[:12]}, not {str(self._order.weights_sha256)[:12]})",
                 remedy="install the same Kakudai on every machine",
             )
-        return reusing(model) if self._settings.reuse is Reuse.EXACT else model
+        if self._settings.reuse is Reuse.OFF:
+            return model
+        return reusing(model, cache_bytes=self._settings.reuse_cache_bytes)
 
     def make(self, order: SegmentOrder, target: Path) -> MadeSegment:
         """Decode, enlarge, encode into `target` and prove that it can be decoded. Nothing is left after an error.

@@ -47,10 +47,14 @@ class Interpolation(enum.StrEnum):
 
 
 class Reuse(enum.StrEnum):
-    """Whether what did not change since earlier frames is taken from there. `exact` changes no bit of the output."""
+    """Whether what did not change since earlier frames is taken from there. `exact` changes no bit of the output.
+
+    `near` takes changes of a few levels for none.
+    """
 
     OFF = "off"
     EXACT = "exact"
+    NEAR = "near"
 
 
 class Container(enum.StrEnum):
@@ -149,7 +153,7 @@ class Limits:
 DEFAULT_NAME = "{name} [{height}p]"
 DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
-_NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "reuse"})
+_NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "reuse", "reuse_tolerance", "reuse_cache_bytes"})
 """Fields that never change a byte of the result: left out of the fingerprint."""
 
 
@@ -168,6 +172,10 @@ class Settings:
     denoise: Denoise | None = None
     rounding: Rounding = Rounding.NEAREST
     reuse: Reuse = Reuse.EXACT
+    reuse_tolerance: float = 1.0
+    """For `near`: by how much luma may differ from its source, in levels of 255."""
+    reuse_cache_bytes: int = 256 << 20
+    """Memory for what earlier frames were enlarged to, beside the frame before."""
     encoder: EncoderSettings = field(default_factory=EncoderSettings)
     container: Container = Container.SAME
     unfit: Unfit = Unfit.REFUSE
@@ -194,6 +202,8 @@ class Settings:
         fields = {
             f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in _NOT_THE_OUTPUT
         }
+        if self.reuse is Reuse.NEAR:
+            fields["near"] = self.reuse_tolerance
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,12 +19,12 @@ from engine.models import Model, reusing
 from engine.network import NETWORKS
 from engine.pipeline import Pipeline
 from engine.planes import PlaneFormat
-from engine.regions import Region, cover
+from engine.regions import Region, bands, cover
 from engine.reuse import BLOCK, FrameReuse
 from engine.settings import Interpolation, Mode, Settings, Size
 from engine.stages import Stages
 from engine.upscaler import Upscaler
-from tests.networks import TRIED, random_weights
+from tests.networks import DOUBLING, TRIED, random_weights
 
 Luma = NDArray[np.float32]
 
@@ -36,12 +37,13 @@ def upscaler(request: pytest.FixtureRequest) -> Upscaler:
 @given(st.integers(1, 24), st.integers(1, 24), st.floats(0, 1), st.integers(0, 99), st.sampled_from([0.0, 1.0, 4.0]))
 def test_regions_hold_every_change_once(height: int, width: int, share: float, seed: int, margin: float) -> None:
     mask = np.random.default_rng(seed).random((height, width)) < share
-    held = np.zeros((height, width), int)
-    for region in cover(mask, margin=margin):
-        assert region.pixels > 0
-        held[region.slices] += 1
-    assert held.max(initial=0) <= 1
-    assert (held[mask] == 1).all()
+    for regions in (cover(mask, margin=margin), bands(mask, height=1 + int(2 * margin))):
+        held = np.zeros((height, width), int)
+        for region in regions:
+            assert region.pixels > 0
+            held[region.slices] += 1
+        assert held.max(initial=0) <= 1
+        assert (held[mask] == 1).all()
 
 
 def test_far_changes_are_apart_and_near_ones_together() -> None:
@@ -110,6 +112,23 @@ def test_planes_that_are_held_come_out_as_they_were(mode: Mode) -> None:
     assert reused.mean_shift == plain.mean_shift
     assert reused.reused_share is not None
     assert reused.reused_share > 0.8
+
+
+@pytest.mark.parametrize("scale", [1, 2])
+def test_flat_areas_are_computed_once(scale: int) -> None:
+    """At a cut to a drawing that is mostly flat, as it comes from interpolation: less is computed, to the same bits."""
+    upscaler = Upscaler(random_weights(NETWORKS["msrcnn"] if scale == 1 else DOUBLING), largest_batch=1)
+    rng = np.random.default_rng(4)
+    small = np.full((150, 200), 0.5137, np.float32)
+    small[100:] = 0.831
+    small[20:40, 30:40] = rng.random((20, 10), dtype=np.float32)
+    drawing: Luma = np.asarray(cv2.resize(small, (400, 300), interpolation=cv2.INTER_CUBIC), np.float32)
+    reuse = FrameReuse(upscaler, cache_bytes=0)
+    reuse(rng.random(drawing.shape, dtype=np.float32))
+    before = reuse.computed_pixels
+    reuse.begin_frame()
+    assert reuse(drawing).tobytes() == upscaler(drawing).tobytes()
+    assert reuse.computed_pixels - before < 0.5 * drawing.size
 
 
 def test_two_uses_in_a_frame_do_not_mix(upscaler: Upscaler) -> None:
