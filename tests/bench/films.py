@@ -35,7 +35,17 @@ def repeated(folder: Path, *, frames: int, size: Size) -> Path:
     made = folder / f"loop-{size}-{frames}.mkv"
     if not made.exists():
         scale = f"scale={size.width}:{size.height}:flags=area,setsar=1"
-        loop: list[str | Path] = ["-stream_loop", "-1", "-i", _source(folder), "-an", "-vf", scale, "-frames:v", str(frames)]
+        loop: list[str | Path] = [
+            "-stream_loop",
+            "-1",
+            "-i",
+            _source(folder),
+            "-an",
+            "-vf",
+            scale,
+            "-frames:v",
+            str(frames),
+        ]
         _ffmpeg(*loop, "-c:v", "libx264", "-crf", "18", made)
     return made
 
