@@ -149,7 +149,7 @@ def test_a_stop_in_mid_episode_keeps_the_segments(tmp_path: Path) -> None:
         eventually(lambda: list((tmp_path / "state/work/1/segments").glob("segment_00001.mkv")))
         assert service.process is not None
         service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(timeout=30) == 0
+        assert service.process.wait(timeout=60) == 0
         service.start().wait_for(delivered=1)
         assert report_of(service)["details"]["segments_reused"] >= 1
         assert subprocess.run(["ffprobe", "-v", "error", *service.outbox.glob("*.mkv")], check=False).returncode == 0
