@@ -152,3 +152,18 @@ def test_many_held_folders_hold_up_nobody(tmp_path: Path) -> None:
         service.start()
         service.wait_for(queued=300, delivered=1)
         eventually(lambda: len(service.status()["waiting"]) == 300)
+
+
+def test_a_new_ledger_knows_a_delivery_with_a_folders_own_settings_though_it_is_paused_now(tmp_path: Path) -> None:
+    with ServiceRunner(tmp_path) as service:
+        write_picture(service.inbox / "big" / "a.png")
+        (service.inbox / "big" / SETTINGS_FILE).write_text("scale: 3\n")
+        service.start().wait_for(delivered=1)
+        service.stop()
+        (service.inbox / "big" / PAUSE_FILE).touch()
+        (tmp_path / "state" / "ledger.db").write_bytes(b"no ledger" * 1000)
+        service.start().wait_for(delivered=1, queued=1)
+        (service.inbox / "big" / PAUSE_FILE).unlink()
+        status = service.wait_for(delivered=1, skipped=1)
+        assert "delivered already as a [96p].png" in status["skipped"][0]["reason"]
+        assert service.delivered() == ["big/a [96p].png"]
