@@ -13,7 +13,7 @@ TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
 AXE := .work/axe/node_modules/axe-core/axe.min.js
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all reliability docs lint install system test-system test-browser clean
+.PHONY: help demo test test-all reliability docs lint install system test-system test-browser status-page clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
@@ -41,6 +41,10 @@ reliability: test-system install
 # docs/cli.md and docs/configuration.md, from the parser, the schema and config.yaml.
 docs: install
 	@$(BIN)/python -m tests.manual
+
+# docs/status-page.webp, looked at in a browser while a drawn episode is enlarged.
+status-page: test-browser
+	$(BIN)/python -m tests.status_page_picture
 
 lint: install
 	$(BIN)/ruff format --check .

@@ -20,6 +20,8 @@ ENDED = ("delivered", "failed", "incomplete", "skipped")
 
 MARK = r"^[0-9]{1,12}\.[0-9]{1,9}-[0-9]{1,18}$"
 """A `Mark` as text."""
+LONGEST_S = 0.5
+"""Seconds of a core that a page of history may take the service's loop."""
 _COLUMNS = Job.COLUMNS.replace(" report,", " NULL,")
 
 
@@ -50,10 +52,12 @@ class History:
 
     def latest(self, states: Collection[str], *, limit: int, search: str = "", after: Mark | None = None) -> list[Job]:
         """Jobs in `states`, the latest change first, from `after` on; those with `search` in their path (ASCII letters
-        in either case). Read state by state along an index: the cost is that of the page, not of the history.
+        in either case). Read state by state along an index: the cost is that of the page, not of the history. A search
+        through a very long history is given up after `LONGEST_S`. Raises `UsageError` then.
         """
         pattern = "%" + "".join(f"\\{letter}" if letter in "\\%_" else letter for letter in search) + "%"
-        found = [self._of_state(state, limit, pattern if search else None, after) for state in states]
+        with self._store.at_most(LONGEST_S):
+            found = [self._of_state(state, limit, pattern if search else None, after) for state in states]
         merged = heapq.merge(*found, key=lambda job: (job.changed, job.id), reverse=True)
         return [job for job, _ in zip(merged, range(limit), strict=False)]
 

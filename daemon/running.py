@@ -240,6 +240,7 @@ class Running:
     def status(self) -> dict[str, Any]:
         """For people: how far, how fast, how long still."""
         status: dict[str, Any] = {"seconds": round(self.seconds, 1), "pid": self.process.pid}
+        status["profile"] = self.folder.profile
         status |= {"draining": self.draining, "memory_bytes": memory_bytes(self.process.pid), "glimpse": self.glimpse}
         for key in ("kind", "source_size", "output_size", "frames"):
             status[key] = self.plan.get(key)

@@ -6,15 +6,18 @@ WAL with `synchronous=FULL`, opened exclusively: SQLite before 3.51.3 can lose a
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from daemon.ledger_schema import NewerLedgerError, migrate, refuse_newer
-from engine.errors import EnvironmentFault, ToolError
+from engine.errors import EnvironmentFault, ToolError, UsageError
 
 _BUSY_S = 5.0
+_STEPS_BETWEEN_LOOKS = 10_000
+"""Of SQLite's virtual machine: about a millisecond."""
 _PRAGMAS = ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON")
 
 
@@ -68,6 +71,16 @@ class Store:
             return self._connection.execute(statement, values).rowcount
 
     @contextmanager
+    def at_most(self, seconds: float) -> Iterator[None]:
+        """Give up a query of the block that takes more of the processor. Raises `UsageError`: it asks for too much."""
+        deadline = time.thread_time() + seconds
+        self._connection.set_progress_handler(lambda: time.thread_time() > deadline, _STEPS_BETWEEN_LOOKS)
+        try:
+            yield
+        finally:
+            self._connection.set_progress_handler(None, 0)
+
+    @contextmanager
     def transaction(self) -> Iterator[Callable[[str, tuple[object, ...]], int]]:
         """All or nothing; yields `execute`. Do not nest."""
         with self._faults():
@@ -85,6 +98,10 @@ class Store:
         try:
             yield
         except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise UsageError(
+                    "this takes too long to look up", remedy="ask for less: one state, no search"
+                ) from error
             raise EnvironmentFault(
                 f"the ledger cannot be used for now: {error}",
                 remedy=f"free space on, or repair, the disk of {self.path.parent}; no work is lost",

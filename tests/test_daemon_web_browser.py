@@ -51,12 +51,12 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceRunner]
         runner.wait_for(failed=1)
         write_episode(base / "drawn.mkv", seconds=2, codec="x264", preset="ultrafast")
         for number in (1, 2, 3):
-            _loop(base / "drawn.mkv", runner.inbox / f"Umi no Oto - 0{number}.mkv", times=20 + number)
+            loop(base / "drawn.mkv", runner.inbox / f"Umi no Oto - 0{number}.mkv", times=20 + number)
         eventually(lambda: (runner.status()["running"] or {}).get("glimpse") is not None, patience_s=300)
         yield runner
 
 
-def _loop(source: Path, target: Path, *, times: int) -> None:
+def loop(source: Path, target: Path, *, times: int) -> None:
     """The pictures of an episode over and over: drawing as many would take longer than the test."""
     subprocess.run(
         ["ffmpeg", "-v", "error", "-stream_loop", str(times - 1), "-i", str(source), "-map", "0:v:0", "-c", "copy"]

@@ -14,6 +14,7 @@ import pytest
 from daemon.history import ENDED, History, Mark
 from daemon.ledger import Ledger
 from daemon.store import Store
+from engine.errors import UsageError
 from tests.service_runner import ServiceRunner
 from tests.test_daemon_web import WEB, client_of
 from tests.web_client import WebClient
@@ -92,7 +93,7 @@ def test_every_page_answers_quickly_and_is_small(web: WebClient, path: str) -> N
     assert min(seconds) < LONGEST_S
 
 
-def test_the_pages_of_the_history_hold_every_job_once(tmp_path: Path) -> None:
+def test_the_pages_of_the_history_hold_every_job_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fill(tmp_path, tmp_path / "in")
     store = Store(tmp_path / "ledger.db")
     history = History(store)
@@ -106,4 +107,8 @@ def test_the_pages_of_the_history_hold_every_job_once(tmp_path: Path) -> None:
     assert seen == sorted(seen, reverse=True)
     assert all(job.report is None for job in history.latest(["delivered"], limit=3))
     assert len(history.latest(ENDED, limit=99, search="SERIES 7 - 0")) == 10
+    monkeypatch.setattr("daemon.history.LONGEST_S", 0.0)
+    with pytest.raises(UsageError, match="takes too long"):
+        history.latest(ENDED, limit=99, search="nothing has this")
+    assert store.rows("SELECT count(*) FROM jobs") == [(ENDED_JOBS + QUEUED_JOBS,)], "only that question was given up"
     store.close()

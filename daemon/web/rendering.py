@@ -23,6 +23,9 @@ _templates = Environment(
 )
 _templates.filters |= {name: getattr(words, name) for name in words.__all__}
 
+for _name in _templates.list_templates():
+    _templates.get_template(_name)  # compiled now, not while the first reader waits
+
 
 def render(name: str, request: Request, *, status: int = 200, **values: Any) -> HTMLResponse:
     """A page. `form_key` is what its forms carry; None for who may only look."""
