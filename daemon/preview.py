@@ -21,7 +21,7 @@ from daemon.text import clock_time, duration, printable
 from daemon.upscale_arguments import add_settings, settings_from
 from engine.errors import OutputError
 from engine.files import write_durably
-from engine.parse_settings import MODELS
+from engine.parse_settings import MODELS, NETWORKS
 from engine.preview import Preview, Variant, preview, variants_of
 from engine.progress import Progress
 from engine.settings import Denoise, Mode
@@ -173,7 +173,9 @@ def write_preview(
     name = printable(file.name)
     facts = _facts(made, time.monotonic() - began)
     left = next((n for n, row in enumerate(rows) if row["name"].startswith("bicubic")), 0)
-    right = next((n for n in range(1, len(rows)) if n != left), left)
+    others = [n for n in range(1, len(rows)) if n != left]
+    networks = [n for n in others if made.variants[n - 1].model in NETWORKS]
+    right = next(iter([*networks, *others]), left)
     whole = "the picture" if made.planned.kind == "picture" else "the episode"
     html = pictures[0].html(
         rows=rows,
