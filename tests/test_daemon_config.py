@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from daemon.config import load_config
-from daemon.config_model import Config, ErrorFiles, Original, TakenName, WorkerLimits
+from daemon.config_model import Config, ErrorFiles, Original, TakenName, Web, WorkerLimits
 from daemon.schedule import Span
 from engine.errors import ConfigError, MissingInputError
 from engine.settings import Container, EncoderSettings, ImageFormat, Mode, Size
@@ -182,3 +182,16 @@ def test_an_empty_file_is_all_defaults(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingInputError, match=r"nowhere\.yaml"):
         load_config(tmp_path / "nowhere.yaml")
+
+
+def test_where_the_page_is(tmp_path: Path) -> None:
+    assert _load(tmp_path, "").web == Web("127.0.0.1", 8640)
+    assert _load(tmp_path, "web: false").web is None
+    assert _load(tmp_path, "web: {socket: page.sock, names: [a.example]}").web == Web(
+        socket=tmp_path / "page.sock", names=("a.example",)
+    )
+    assert _problems(tmp_path, "web: {socket: page.sock, port: 80}") == [
+        "web.port: does nothing beside socket; drop one of them"
+    ]
+    assert _problems(tmp_path, "web: {port: 65536}") == ["web.port: 65536 is out of range; between 0 and 65,535"]
+    assert "host, port, socket, names" in _problems(tmp_path, "web: true")[0]

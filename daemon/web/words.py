@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,19 @@ from typing import Any
 from daemon.space import size
 from daemon.text import duration
 
-__all__ = ["ago", "count", "duration", "fields_of", "folder_of", "moment", "name_of", "now_words", "percent", "size"]
+__all__ = [
+    "ago",
+    "count",
+    "duration",
+    "fields_of",
+    "folder_of",
+    "moment",
+    "name_of",
+    "now_words",
+    "percent",
+    "quoted",
+    "size",
+]
 
 
 def count(number: float) -> str:
@@ -42,6 +55,11 @@ def name_of(path: str) -> str:
 def folder_of(path: str) -> str:
     """What lies before it."""
     return str(Path(path).parent)
+
+
+def quoted(path: str) -> str:
+    """As a shell wants it."""
+    return shlex.quote(path)
 
 
 def now_words(running: Mapping[str, Any]) -> dict[str, Any]:
