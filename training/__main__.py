@@ -115,8 +115,10 @@ def _export(arguments: argparse.Namespace) -> int:
     if arguments.run is None:
         raise UsageError("--weights are a weights file already", remedy="add --onnx, or give --run")
     from training.export import export
+    from training.remember import Remembered
 
-    card = export(arguments.run, test=arguments.test, out=arguments.out, force=arguments.force)
+    remembered = Remembered(arguments.remember) if arguments.remember else None
+    card = export(arguments.run, test=arguments.test, out=arguments.out, force=arguments.force, remembered=remembered)
     print(f"{arguments.out}: {card.get('scores', 'not scored: no --test was given')}")
     return 0
 

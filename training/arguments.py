@@ -159,6 +159,7 @@ def parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--test", type=Path, help="pictures to score it on; without, the card holds no scores")
     export.add_argument("--out", type=Path, required=True, help="file to write (.h5, the card beside it; or .onnx)")
+    export.add_argument("--remember", type=Path, metavar="FOLDER", help="scores of `evaluate`, not to be made again")
     export.add_argument("--force", action="store_true", help="replace an existing file")
 
     pack = command("pack", "pictures → one small file that everything can be trained from", _PACK)

@@ -16,6 +16,7 @@ from training.methods import methods
 from training.patches import storing_hdf5
 from training.pictures import pictures_below
 from training.recipe import Recipe, plain
+from training.remember import Remembered
 from training.run_folder import RunFolder
 from training.table import Table
 
@@ -28,7 +29,9 @@ FIGURES = {
 }
 
 
-def export(run: Path, *, test: Path | None, out: Path, force: bool = False) -> dict[str, Any]:
+def export(
+    run: Path, *, test: Path | None, out: Path, force: bool = False, remembered: Remembered | None = None
+) -> dict[str, Any]:
     """Write `out` and its card from `run`, scored on the pictures below `test` (not at all without); returns the card.
 
     Raises `MissingInputError` when the run holds no weights yet, `OutputError` when `out` exists (unless `force`).
@@ -49,7 +52,7 @@ def export(run: Path, *, test: Path | None, out: Path, force: bool = False) -> d
                 for name, method in methods([str(folder.best)]).items()
                 if name in ("bilinear", "bicubic", folder.best.stem)
             }
-            table = evaluate(pictures_below(test), chosen, scales=[recipe.scale])
+            table = evaluate(pictures_below(test), chosen, scales=[recipe.scale], remembered=remembered)
             card["scores"] = _scores(table, recipe, named={folder.best.stem: best.network.name}, file=out.name)
         weights.save(out, best.network, arrays, card)
     return card
