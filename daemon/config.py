@@ -128,8 +128,6 @@ def read_settings(section: Section, base: Settings) -> Settings:
         section.complain("weights", f"no such file: {weights}")
     if weights is not None and model in {entry.value for entry in Interpolation}:
         section.complain("weights", f"model {model} is no network and takes no weights; drop one of them")
-    if given["restore"] and model in {entry.value for entry in Interpolation}:
-        section.complain("restore", f"model {model} is no network and restores nothing; drop one of them")
     return dataclasses.replace(base, **given)
 
 

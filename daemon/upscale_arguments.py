@@ -91,12 +91,6 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         type=_checked(parse_model),
         help="msrcnn (default), fast, fine, srcnn; bicubic, bilinear, lanczos: no network",
     )
-    what.add_argument(
-        "--restore",
-        action="store_true",
-        default=None,
-        help="with the model's weights that undo compression and unknown reductions as well",
-    )
     what.add_argument("--weights", type=Path, metavar="FILE.h5", help="weights to use instead of the shipped ones")
     what.add_argument(
         "--upsampling",

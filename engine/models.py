@@ -8,7 +8,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.errors import UsageError
 from engine.settings import Device, Interpolation, Settings
 
 if TYPE_CHECKING:
@@ -32,18 +31,13 @@ class Model:
 def load_model(settings: Settings, scale: Fraction) -> Model:
     """The model for `settings` at `scale`. Loads TensorFlow unless the network is off.
 
-    Raises `WeightsError`, `UsageError` (restore by interpolation), `MissingInputError`, `ToolError` (no backend, or no
-    GPU where one is demanded).
+    Raises `WeightsError`, `MissingInputError`, `ToolError` (no backend, or no GPU where one is demanded).
     """
     if settings.model in {interpolation.value for interpolation in Interpolation}:
-        if settings.restore:
-            raise UsageError(
-                f"model {settings.model} is no network and restores nothing", remedy="choose a network, or drop restore"
-            )
         return Model(Interpolation(settings.model), None, None, "cpu")
     from engine import weights
 
-    path = settings.weights or weights.choose(settings.model, scale, settings.upsampling, restore=settings.restore)
+    path = settings.weights or weights.choose(settings.model, scale, settings.upsampling)
     return _load(path, settings.upsampling, settings.device)
 
 

@@ -165,8 +165,6 @@ class Settings:
     scale: Fraction | None = Fraction(2)
     target: Size | None = None
     model: str = "msrcnn"
-    restore: bool = False
-    """Whether the model's weights are those that undo compression and unknown reductions as well."""
     weights: Path | None = None
     upsampling: Interpolation | None = None
     denoise: Denoise | None = None
@@ -191,11 +189,6 @@ class Settings:
     """Of an episode: the text of the tag that says what was done. The tag itself is always there."""
     device: Device = Device.AUTO
     limits: Limits = field(default_factory=Limits)
-
-    @property
-    def model_name(self) -> str:
-        """The model in one word: `fast`, `fast-restore`."""
-        return f"{self.model}-restore" if self.restore else self.model
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every field that can change the output. Equal fingerprints, equal results."""

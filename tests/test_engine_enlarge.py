@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from engine import weights
 from engine.color import plane_enlarger
 from engine.enlarge import enlarge_luma
-from engine.errors import UsageError
 from engine.image import Picture
 from engine.models import Model, load_model, reusing
 from engine.network import NETWORKS
@@ -125,8 +124,3 @@ def test_every_mode_keeps_the_colours_of_stills_and_frames(
         assert shapes == [(size.height, size.width), *[(size.height // 2, size.width // 2)] * 2]
     shift = enlarger.mean_shift
     assert all(abs(float(str(shift[plane]))) < 1.5 for plane in ("luma", "u", "v"))
-
-
-def test_restoring_by_interpolation_is_refused() -> None:
-    with pytest.raises(UsageError, match="restores nothing"):
-        load_model(Settings(model="bicubic", restore=True), Fraction(2))
