@@ -13,7 +13,7 @@ TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
 AXE := .work/axe/node_modules/axe-core/axe.min.js
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all reliability docs lint install system test-system test-browser status-page clean
+.PHONY: help demo test test-all reliability locks docs lint install system test-system test-browser status-page clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
@@ -21,6 +21,7 @@ help:
 	@echo "make test-all  the same with the slow tests, some on a Ray cluster on this machine"
 	@echo "make reliability  provoke every fault and write docs/reliability.md from what was seen"
 	@echo "make docs      write docs/cli.md and docs/configuration.md from the parser and the schema"
+	@echo "make locks     the packages of a server with their hashes, in locks/ (from PyPI)"
 	@echo "make install   the virtual environment in .venv only (BACKEND=cpu, gpu or jax)"
 	@echo "make clean     remove .venv and caches; .work (demo results, training runs) stays"
 
@@ -32,6 +33,15 @@ test: test-system lint
 
 test-all: test-system lint test-browser .venv/installed-cluster
 	$(BIN)/pytest -m "slow or not slow" $(PYTEST_FLAGS)
+
+# What `pip install --require-hashes` takes on a server; hatchling builds Kakudai itself. Names no index.
+locks: install
+	$(BIN)/pip install --quiet --disable-pip-version-check 'uv>=0.13'
+	for backend in cpu gpu; do \
+	  echo 'hatchling>=1.27' | $(BIN)/uv pip compile pyproject.toml - --extra $$backend --extra notify --universal \
+	    --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --quiet --upgrade -o locks/$$backend.txt \
+	  || exit 1; \
+	done
 
 # What the fault tests saw, as a page. Long: an hour on 2 cores.
 reliability: test-system install

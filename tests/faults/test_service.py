@@ -1,4 +1,4 @@
-"""A fake NOTIFY_SOCKET, a stall, a typo, SIGHUP with a bad configuration, a wrong clock, the score of the unit."""
+"""A fake NOTIFY_SOCKET, a stall, a typo, a bad SIGHUP, a wrong clock, a foreign Host header, the score of the unit."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 import time
+from http.client import HTTPConnection
 from pathlib import Path
 from shutil import which
 
@@ -122,6 +123,21 @@ def test_files_from_the_future_and_the_past_are_found(tmp_path: Path, seen: Seen
         service.start().wait_for(delivered=2)
         assert_each_once(service, ["future [64p].png", "past [64p].png"])
     seen("files a day from the past and the future: one job each")
+
+
+def test_a_foreign_host_header_is_refused(tmp_path: Path, seen: Seen) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with ServiceRunner(tmp_path, CONFIG.replace("web: false", f"web: {{port: {port}}}")).start():
+        answers = []
+        for host in (f"127.0.0.1:{port}", "evil.example", f"127.0.0.1.evil.example:{port}"):
+            connection = HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/", headers={"Host": host})
+            answers.append(connection.getresponse().status)
+            connection.close()
+        assert answers == [200, 403, 403]
+    seen("a foreign Host header on the status page: 403")
 
 
 @pytest.mark.skipif(which("systemd-analyze") is None, reason="systemd-analyze is not installed")
