@@ -13,13 +13,14 @@ TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
 AXE := .work/axe/node_modules/axe-core/axe.min.js
 PYTEST_FLAGS ?=
 
-.PHONY: help demo test test-all reliability locks docs lint install system test-system test-browser status-page clean
+.PHONY: help demo test test-all reliability locks bench docs lint install system test-system test-browser status-page clean
 
 help:
 	@echo "make demo      draw a sample picture and episode, enlarge both through the real service, show the result"
 	@echo "make test      lint, types, imports and the fast tests"
 	@echo "make test-all  the same with the slow tests, some on a Ray cluster on this machine"
 	@echo "make reliability  provoke every fault and write docs/reliability.md from what was seen"
+	@echo "make bench     measure the speed and write docs/benchmarks.md"
 	@echo "make docs      write docs/cli.md and docs/configuration.md from the parser and the schema"
 	@echo "make locks     the packages of a server with their hashes, in locks/ (from PyPI)"
 	@echo "make install   the virtual environment in .venv only (BACKEND=cpu, gpu or jax)"
@@ -47,6 +48,10 @@ locks: install
 reliability: test-system install
 	KAKUDAI_FAULTS=.work/faults $(BIN)/pytest -m "slow or not slow" tests/faults $(PYTEST_FLAGS)
 	$(BIN)/python -m tests.faults.table .work/faults docs/reliability.md
+
+# docs/benchmarks.md, measured here and now: a quarter of an hour and more, on a machine that does nothing else.
+bench: install
+	$(BIN)/python -m tests.bench
 
 # docs/cli.md and docs/configuration.md, from the parser, the schema and config.yaml.
 docs: install

@@ -61,11 +61,11 @@ def main() -> int:
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
             if arguments.out != "-":
-                _put(Path(arguments.out), _TITLES[section], text)
+                put(Path(arguments.out), _TITLES[section], text)
     return 0
 
 
-def _put(page: Path, title: str, text: str) -> None:
+def put(page: Path, title: str, text: str) -> None:
     """The section in its place on the page, the others as they were."""
     written = page.read_text() if page.exists() else ""
     found = {

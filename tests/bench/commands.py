@@ -37,9 +37,9 @@ def reuse(folder: Path, *, quick: bool) -> str:
     """Each clip with reuse off, exact and near, in one run."""
     size = Size(320, 180) if quick else films.FILM_SIZE
     clips = {
-        f"{films.name()}, {size}": films.film(folder, size=size, frames=24 if quick else 48),
-        f"the drawn episode, {size}": films.drawn(folder, size=size, seconds=1 if quick else 2),
-        f"all in motion, {size}": films.moving(folder, size=size, frames=12 if quick else 24),
+        f"{films.name()}, {size}": films.film(folder, size=size, frames=24),
+        f"the drawn episode, {size}": films.drawn(folder, size=size, seconds=1),
+        f"all in motion, {size}": films.moving(folder, size=size, frames=8),
     }
     rows = []
     for name, clip in clips.items():

@@ -18,7 +18,7 @@ _SIDES = ((360, 288), (640, 400), (1024, 768), (1920, 1080), (3840, 2160))
 _FRAMES = (10, 30, 100, 300, 1000)
 
 
-def _slope(x: Sequence[float], y: Sequence[float]) -> float:
+def slope(x: Sequence[float], y: Sequence[float]) -> float:
     return float(np.polyfit(np.log(x), np.log(y), 1)[0])
 
 
@@ -35,7 +35,7 @@ def pixels(*, quick: bool) -> str:
         each = 1e6 * cost.cpu_s / (width * height)
         rows.append([f"{width * height / 1e6:.2f}", f"{cost.wall_s:.2f}", f"{cost.cpu_s:.2f}", f"{each:.2f}"])
     text = table(["megapixels out", "s", "CPU s", "CPU µs a pixel"], rows)
-    return f"{text}\n\nSlope of CPU seconds against pixels: {_slope(sizes, seconds):.2f} (1 is proportional)."
+    return f"{text}\n\nSlope of CPU seconds against pixels: {slope(sizes, seconds):.2f} (1 is proportional)."
 
 
 def length(folder: Path, *, quick: bool) -> str:
@@ -50,5 +50,5 @@ def length(folder: Path, *, quick: bool) -> str:
         rows.append([str(frames), f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{enlarge:.2f}"])
     text = table(["frames of 96x64, 2×", "s", "CPU s", "of it decode to encode, s"], rows)
     long = slice(1, None)
-    slope = _slope(counts[long], seconds[long])
-    return f"{text}\n\nSlope of decode-to-encode seconds against frames from 30 on: {slope:.2f}."
+    found = slope(counts[long], seconds[long])
+    return f"{text}\n\nSlope of decode-to-encode seconds against frames from 30 on: {found:.2f}."
