@@ -86,7 +86,8 @@ def main(arguments: Sequence[str]) -> int:
     dates = sorted({record["date"] for record in found})
     when = " to ".join(dict.fromkeys((dates[0], dates[-1]))) if dates else "never"
     page.write_text(
-        f"{_INTRODUCTION}{''.join(lines)}\n{_sums(found)}\n\nRun: {when}, at commit {usual} where a row does not name another.\n"
+        f"{_INTRODUCTION}{''.join(lines)}\n{_sums(found)}\n\n"
+        f"Run: {when}, at commit {usual} where a row does not name another.\n"
     )
     return 0
 
