@@ -1,4 +1,8 @@
-"""The backend raises ResourceExhausted for whatever has more than a number of pixels."""
+"""The backend raises ResourceExhausted for whatever has more than a number of pixels.
+
+TensorFlow raises it for a GPU that is full. Of a machine whose own memory runs out it does not live to tell (tried with
+RLIMIT_AS: a segmentation fault): there the job's process dies, which tests/faults/test_poison.py is about.
+"""
 
 from __future__ import annotations
 
