@@ -21,6 +21,7 @@ from daemon.text import clock_time, duration, printable
 from daemon.upscale_arguments import add_settings, settings_from
 from engine.errors import OutputError
 from engine.files import write_durably
+from engine.modes import endings
 from engine.parse_settings import MODELS, NETWORKS
 from engine.preview import Preview, Variant, preview, variants_of
 from engine.progress import Progress
@@ -36,6 +37,7 @@ EPILOG = """\
 examples:
   kakudai preview "Title - 01.mkv"                          four frames by everything
   kakudai preview "Title - 01.mkv" --frames 8 --models msrcnn --denoises none standard
+  kakudai preview "Title - 01.mkv" --quick                  every model in one mode: minutes instead of an hour
   kakudai preview page.png --modes enlarge -o look.html     look.html and look.png
   kakudai preview "Title - 01.mkv" --config config.yaml --profile television
 """
@@ -67,6 +69,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--denoises", nargs="+", type=Denoise, choices=list(Denoise), metavar="NAME", help="default: all of a mode"
     )
+    parser.add_argument(
+        "--quick", action="store_true", help="every model, but only the profile's mode with its own last denoise"
+    )
     parser.add_argument("--config", type=Path, metavar="FILE", help="config.yaml to take the profile from")
     parser.add_argument("--profile", metavar="NAME", help="profile to start from (default: default)")
     parser.add_argument("--json", action="store_true", help="names, times and files as JSON, no progress bar")
@@ -83,6 +88,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Write page and sheet, print the times."""
     base = settings_from(arguments)
     models, modes, denoises = arguments.models, arguments.modes, arguments.denoises
+    if arguments.quick:
+        modes = modes or [base.mode]
+        denoises = denoises or [base.denoise or endings(base.mode)[0]]
     if arguments.model is not None and models is None:
         models = [arguments.model]
     if arguments.mode is not None and modes is None:
@@ -152,6 +160,8 @@ def write_preview(
     if page.suffix.lower() not in (".html", ".htm"):
         raise OutputError("is no name for a page", remedy="give one that ends in .html", path=page)
     for path in (page, sheet):
+        if path.exists() and file.exists() and path.samefile(file):
+            raise OutputError("is the source itself", remedy="choose another -o", path=path)
         if os.path.lexists(path) and not force:
             raise OutputError("exists already", remedy="add --force to replace it, or choose another -o", path=path)
     began = time.monotonic()

@@ -56,6 +56,23 @@ def test_a_transparent_picture_in_another_size_mode(tmp_path: Path, capsys: pyte
     assert out.with_suffix(".png").is_file()
 
 
+def test_quick_is_every_model_in_one_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.random.default_rng(1).integers(0, 256, (24, 32, 3), np.uint8))
+    words = ["--quick", "--json", "-o", str(tmp_path / "quick.html")]
+    assert main(["preview", str(tmp_path / "a.png"), *words]) == 0
+    ways = [(way["model"], way["mode"], way["denoise"]) for way in json.loads(capsys.readouterr().out)["variants"]]
+    assert {(mode, denoise) for _, mode, denoise in ways} == {("enlarge", "none")}
+    assert len({model for model, _, _ in ways}) == len(ways) >= 2
+
+
+def test_the_sheet_never_replaces_the_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((24, 32, 3), np.uint8))
+    before = (tmp_path / "a.png").read_bytes()
+    assert main(["preview", str(tmp_path / "a.png"), "--force", "-o", str(tmp_path / "a.html")]) == 73
+    assert "is the source itself" in capsys.readouterr().err
+    assert (tmp_path / "a.png").read_bytes() == before
+
+
 def test_wrong_usage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     media.video(tmp_path / "a.mkv", frames=4)
     assert main(["preview", str(tmp_path / "a.mkv"), "-o", str(tmp_path / "a.mkv")]) == 73
