@@ -7,6 +7,7 @@ import csv
 import io
 import json
 import math
+import os
 import statistics
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from daemon.bar import bar
 from daemon.place import make_folder
 from daemon.text import clock_time, printable
 from engine.compare import Comparison, compare
-from engine.errors import InputError, UsageError
+from engine.errors import InputError, OutputError, UsageError
 from engine.files import write_durably
 from engine.measure import EQUAL_DB, decibels
 from engine.settings import Limits
@@ -35,7 +36,8 @@ examples:
   kakudai compare crf18.mkv crf14.mkv --reference lossless.mkv -o compared/
   kakudai compare new.mkv old.mkv --at-least 45 --json      exit code 65 when any frame is below 45 dB
 
-exit codes: 0 compared; 64 sizes or kinds differ; 65 damaged, another number of frames, or below --at-least; 66 missing
+exit codes: 0 compared; 64 sizes or kinds differ; 65 damaged, another number of frames, or below --at-least; 66 missing;
+73 FOLDER holds a comparison already
 """
 
 
@@ -52,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FOLDER",
         help="write scores.csv (every frame), plot.png (over time) and worst-….png (crops) there",
     )
+    parser.add_argument("--force", action="store_true", help="replace what an earlier comparison left in FOLDER")
     parser.add_argument("--worst", type=_few, default=4, metavar="N", help="how many bad frames to show (default: 4)")
     parser.add_argument(
         "--at-least", type=_decibels, metavar="DB", help="exit code 65 when the luma PSNR of any frame of A is below it"
@@ -91,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     made = [arguments.a] if arguments.reference is None else [arguments.a, arguments.b]
     if len({path.absolute() for path in (*made, reference)}) <= len(made):
         raise UsageError("a file cannot be compared with itself", remedy="give different files", path=reference)
+    if arguments.output is not None and not arguments.force:
+        _refuse_existing(arguments.output)
     compared = []
     for path in made:
         with bar(printable(path.name), quiet=arguments.json) as progress:
@@ -115,6 +120,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+_WRITTEN = ("scores.csv", "plot.png", "worst-a.png", "worst-b.png")
 _MEASURES = ("psnr_luma", "psnr", "ssim_luma", "ssim")
 
 
@@ -213,6 +219,14 @@ def _verdict(compared: list[Compared]) -> str:
     wins = sum(better) if nearer is compared[0] else len(better) - sum(better)
     share = "" if nearer.comparison.kind == "picture" else f", in {wins} of {len(better)} frames"
     return f"Nearer: {printable(nearer.path)}, by {abs(one - other):.2f} dB of luma PSNR{share}"
+
+
+def _refuse_existing(folder: Path) -> None:
+    for name in _WRITTEN:
+        if os.path.lexists(folder / name):
+            raise OutputError(
+                "exists already", remedy="add --force to replace it, or choose another -o", path=folder / name
+            )
 
 
 def _write(folder: Path, compared: list[Compared], reference: Path) -> None:

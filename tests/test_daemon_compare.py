@@ -31,6 +31,7 @@ def test_two_tries_against_a_reference(clips: list[str], tmp_path: Path, capsys:
     told = capsys.readouterr().out
     assert f"Nearer: {good}" in told
     assert "in 12 of 12 frames" in told
+    assert main(["compare", good, bad, "--reference", whole, "-o", str(out)]) == 73
     rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
     assert [row["frame"] for row in rows if row["file"] == bad] == [str(number) for number in range(12)]
     for name in ("plot.png", "worst-a.png", "worst-b.png"):
