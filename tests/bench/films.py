@@ -56,7 +56,7 @@ def drawn(folder: Path, *, size: Size, seconds: float) -> Path:
     if not made.exists():
         whole = folder / "drawn-whole.mkv"
         write_episode(whole, size=size, seconds=seconds)
-        _ffmpeg("-i", whole, "-map", "0:v:0", "-c", "copy", made)
+        _ffmpeg("-i", whole, "-map", "0:v:0", "-map_chapters", "-1", "-c", "copy", made)
     return made
 
 
