@@ -31,6 +31,7 @@ def test_they_are_held_as_incomplete_then_fail_with_that_reason(tmp_path: Path, 
         assert "ends in zeros" in service.status()["incomplete"][0]["reason"]
         eventually(lambda: "filled.png: incomplete" in service.log())
         (service.inbox / "filled.png").write_bytes((tmp_path / "c.png").read_bytes())
+        eventually(lambda: service.count("failed") == len(_NAMES), patience_s=240)
         status = service.wait_for(failed=len(_NAMES), delivered=1, incomplete=0)
         assert all("ends in zeros" in job["reason"] for job in status["failed"])
         assert all(job["failures"] == 1 for job in status["failed"])
