@@ -1,6 +1,6 @@
 """Segments on a real Ray cluster: whatever dies, the output is that of one machine, and nothing is made twice.
 
-Each test starts a cluster of its own on the loopback: a head and nodes, each with one CPU as its resource.
+Each test starts a cluster of its own on this machine: a head and nodes, each with one CPU as its resource.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from tests import media
 from tests.faults.episodes import SLOW_WORK, assert_same_video
 from tests.ray_cluster import RayCluster, free_port
 from tests.service_runner import CONFIG, ServiceRunner, eventually
+from tests.web_client import WebClient
 from training.sample import write_episode
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -162,20 +163,23 @@ def test_a_node_with_another_ffmpeg_is_refused_with_the_reason(tmp_path: Path) -
     real = shutil.which("ffmpeg")
     wrapper.write_text(f'#!/bin/sh\n[ "$1" = -version ] && echo "ffmpeg version 1.0" || exec {real} "$@"\n')
     wrapper.chmod(0o755)
-    base = CONFIG.replace("preset: ultrafast", "preset: ultrafast, crf: 30")
+    base = CONFIG.replace("web: false", "web: {port: 0}")
     with RayCluster() as cluster:
         cluster.start("a").start("b", PATH=f"{other}:{os.environ['PATH']}")
-        with ServiceRunner(tmp_path, configuration(cluster.address, base, when_gone="local")) as service:
+        client = f"ray://127.0.0.1:{cluster.client_port}"  # as a service without a node of its own reaches it
+        with ServiceRunner(tmp_path, configuration(client, base, when_gone="local")) as service:
             draw(service.inbox / "Show.mkv", 30)
             service.start(**cluster.environment)
             patiently(lambda: service.count("delivered") == 1)
             nodes = {node["state"]: node for node in service.status()["cluster"]["nodes"]}
+            page = WebClient(service.status()["web"]["address"]).get("/").text
             text = media.call(sys.executable, "-m", "daemon.cli", "status", "--config", service.config).decode()
             service.stop()
     assert "ffmpeg is ffmpeg version 1.0 there" in nodes["set aside"]["reason"]
     assert (nodes["works"]["segments"], nodes["set aside"]["segments"]) == (3, 0)
-    assert "set aside" in text
-    assert "ffmpeg version 1.0 there" in text
+    for shown in (text, page):
+        assert "set aside" in shown
+        assert "ffmpeg version 1.0 there" in shown
 
 
 @pytest.mark.parametrize("when_gone", ["wait", "local"])
