@@ -1,4 +1,4 @@
-"""One job's process as the service sees it: started in its own group, heard, answered, ended for certain."""
+"""The process of a job, or of a preview, as the service sees it: started in its own group, heard, answered, ended."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ _LARGEST_LINE = 1 << 26
 
 
 class JobProcess:
-    """A running `daemon.job_process`. Raises `EnvironmentFault` when it cannot be started."""
+    """A running `daemon.job_process`, or another `module` that speaks as it does.
 
-    def __init__(self, request: Request, *, state_dir: Path, log_path: Path) -> None:
+    Raises `EnvironmentFault` when it cannot be started.
+    """
+
+    def __init__(
+        self, request: Request, *, state_dir: Path, log_path: Path, module: str = "daemon.job_process"
+    ) -> None:
         self._buffer = bytearray()
         log_path.parent.mkdir(parents=True, exist_ok=True)
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
@@ -38,7 +43,7 @@ class JobProcess:
             self._log = log_path.open("ab+", buffering=0)
             try:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-m", "daemon.job_process", str(write_end), str(os.getpid())],
+                    [sys.executable, "-P", "-m", module, str(write_end), str(os.getpid())],
                     stdin=subprocess.PIPE,
                     stdout=self._log,
                     stderr=self._log,

@@ -1,4 +1,4 @@
-"""What is thrown away, once a day: work files of failed jobs, and the history of files that have left."""
+"""What is thrown away, once a day: work files of failed jobs, the history of files that have left, old previews."""
 
 from __future__ import annotations
 
@@ -16,6 +16,10 @@ from daemon.report import report_path
 from daemon.settling import look, mount_is_lost
 
 log = logging.getLogger(__name__)
+
+PREVIEWS = "previews"
+"""In the state folder; each in a folder that has its job's number."""
+KEPT_PREVIEWS = 20
 
 
 def clean_up(config: Config, ledger: Ledger, *, now: Callable[[], float] = time.time) -> None:
@@ -47,9 +51,18 @@ def clean_up(config: Config, ledger: Ledger, *, now: Callable[[], float] = time.
         _drop_reports(config, gone)
         log.info("%d jobs are out of the history: their sources left long ago", len(gone))
     for log_file in sorted((config.state_dir / "logs").glob("job-*.log")):
-        number = log_file.stem.removeprefix("job-")
+        number = log_file.stem.removeprefix("job-").removesuffix("-preview")
         if number.isdigit() and ledger.job(int(number)) is None:
             remove(log_file)
+    trim_previews(config, ledger)
+
+
+def trim_previews(config: Config, ledger: Ledger) -> None:
+    """Keep the newest previews, of jobs that the ledger knows. Raises `EnvironmentFault`."""
+    entries = sorted(_numbered(config.state_dir / PREVIEWS), key=lambda entry: entry.lstat().st_mtime, reverse=True)
+    known = [entry for entry in entries if ledger.job(int(entry.name)) is not None]
+    for entry in set(entries) - set(known[:KEPT_PREVIEWS]):
+        remove(entry)
 
 
 def _drop_reports(config: Config, gone: list[Job]) -> None:

@@ -92,8 +92,8 @@ class _ToTheService(logging.Handler):
         self._channel.send("warning", message=record.getMessage())
 
 
-def main(arguments: list[str]) -> int:
-    """Do the job that stands in the first line of stdin. The exit code is 0 whenever the events tell the outcome."""
+def serve(arguments: list[str], work: Callable[[Request, Channel], None]) -> int:
+    """Do by `work` what stands in the first line of stdin. The exit code is 0 whenever the events tell the outcome."""
     _die_with(int(arguments[1]))
     signal.signal(signal.SIGTERM, _stop)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then stops us in order
@@ -103,7 +103,7 @@ def main(arguments: list[str]) -> int:
     _be_nice(request.nice)
     threading.Thread(target=channel.beat, name="beat", daemon=True).start()
     try:
-        _work(request, channel)
+        work(request, channel)
     except Stopped:
         return 128 + signal.SIGTERM
     except SourceChanged:
@@ -293,4 +293,4 @@ def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(serve(sys.argv[1:], _work))

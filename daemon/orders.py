@@ -7,6 +7,8 @@
     {"do": "priority", "jobs": […], "priority": 5}
     {"do": "retry", "jobs": […] | null}                         → {"jobs": [1], "refused": {"2": "it is delivered"}}
 
+    {"do": "preview", "job": 1}                                 → the same; only the service does it (`daemon.previews`)
+
 What only looks stands in `daemon.looks`. Whatever cannot be understood or done is answered with
 {"error": "…", "remedy": "…", "exit_code": 64}.
 """

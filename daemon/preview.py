@@ -25,7 +25,7 @@ from engine.modes import endings
 from engine.parse_settings import MODELS, NETWORKS
 from engine.preview import Preview, Variant, preview, variants_of
 from engine.progress import Progress
-from engine.settings import Denoise, Mode
+from engine.settings import Denoise, Mode, Settings
 from engine.source import open_source
 
 DESCRIPTION = """\
@@ -42,6 +42,8 @@ examples:
   kakudai preview "Title - 01.mkv" --config config.yaml --profile television
 """
 
+FRAMES = 4
+"""Of an episode, where nobody says how many."""
 _MOST_FRAMES = 24
 
 
@@ -58,7 +60,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--force", action="store_true", help="replace a page and a sheet that exist")
     parser.add_argument(
-        "--frames", type=_frames, default=4, metavar="N", help=f"frames of an episode, 1 to {_MOST_FRAMES} (default: 4)"
+        "--frames",
+        type=_frames,
+        default=FRAMES,
+        metavar="N",
+        help=f"frames of an episode, 1 to {_MOST_FRAMES} (default: {FRAMES})",
     )
     parser.add_argument(
         "--models", nargs="+", choices=MODELS, metavar="NAME", help=f"{', '.join(MODELS)} (default: bicubic, networks)"
@@ -89,8 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
     base = settings_from(arguments)
     models, modes, denoises = arguments.models, arguments.modes, arguments.denoises
     if arguments.quick:
-        modes = modes or [base.mode]
-        denoises = denoises or [base.denoise or endings(base.mode)[0]]
+        quick_modes, quick_denoises = quick_extent(base)
+        modes, denoises = modes or quick_modes, denoises or quick_denoises
     if arguments.model is not None and models is None:
         models = [arguments.model]
     if arguments.mode is not None and modes is None:
@@ -108,6 +114,11 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         sys.stdout.write(written.text())
     return 0
+
+
+def quick_extent(base: Settings) -> tuple[list[Mode], list[Denoise]]:
+    """Modes and denoises of `--quick`: the profile's own."""
+    return [base.mode], [base.denoise or endings(base.mode)[0]]
 
 
 @dataclass(frozen=True)
@@ -150,11 +161,18 @@ class Written:
 
 
 def write_preview(
-    file: Path, page: Path, variants: Sequence[Variant], *, count: int, force: bool, progress: Progress
+    file: Path,
+    page: Path,
+    variants: Sequence[Variant],
+    *,
+    count: int,
+    force: bool,
+    progress: Progress,
+    links_above: bool = True,
 ) -> Written:
     """Preview `file` and write `page` and, beside it, its sheet. The one entrance, for the command and the service.
 
-    Raises any `KakudaiError`; nothing is written then.
+    `links_above` as for `open_source`. Raises any `KakudaiError`; nothing is written then.
     """
     sheet = page.with_suffix(".png")
     if page.suffix.lower() not in (".html", ".htm"):
@@ -166,7 +184,7 @@ def write_preview(
             raise OutputError("exists already", remedy="add --force to replace it, or choose another -o", path=path)
     began = time.monotonic()
     pictures = Page(), Sheet()
-    with open_source(file) as source:
+    with open_source(file, links_above=links_above) as source:
         made = preview(source, variants, count=count, progress=progress)
         places = [richest_place(frame.bgr, scale=_scale(made)) for frame in made.frames]
         for number, frame in enumerate(made.frames):

@@ -27,6 +27,7 @@ from daemon.looks import folders_for_people
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.orders import Orders
 from daemon.place import make_folder, refuse_unsafe
+from daemon.previews import Previews
 from daemon.rebuild import open_ledger
 from daemon.settling import folder_is_lost
 from daemon.signals import Asked, listen
@@ -99,12 +100,18 @@ class Service:
         self.watcher = self._watch(config)
         self.announcer = Announcer(config, clock=self._clock)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again, news=self.announcer.ended)
+        self.previews = Previews(config, ledger, self.worker, clock=self._clock)
         self._heard: set[JobProcess] = set()
         orders = Orders(
             ledger,
             snapshot=self._snapshot,
             worker=self.worker,
-            more={"folders": self._folders, "glimpse": self._glimpse, "web": lambda _request: self.web.entrance()},
+            more={
+                **self.previews.known,
+                "folders": self._folders,
+                "glimpse": self._glimpse,
+                "web": lambda _request: self.web.entrance(),
+            },
         )
         self.control = ControlServer(config.state_dir / "control.sock", selector, orders.answer)
         self.web = WebServer(config, selector, orders.answer, clock=self._clock)
@@ -114,6 +121,7 @@ class Service:
         self.announcer.close()
         self.web.close()
         self.control.close()
+        self.previews.close()
         self.worker.close()
         self.watcher.close()
 
@@ -148,6 +156,7 @@ class Service:
         self._config = config
         self.watcher = self._watch(config)
         self.worker.reload(config)
+        self.previews.reload(config)
         self.announcer.reload(config)
         self.web.reload(config)
         log.info("reloaded: watching %s", ", ".join(printable(folder.input) for folder in config.folders))
@@ -172,6 +181,8 @@ class Service:
             if signals.stop and not stopping:
                 stopping = True
                 notify("STOPPING=1")
+                self.previews.close()
+                self._listen_to_the_children()
                 self.worker.stop()
             if signals.at_once:
                 self.worker.stop_at_once()
@@ -201,7 +212,8 @@ class Service:
                 new = self._ledger.queue(found)
                 self.watcher.queued(found)
                 log.info("queued %d new file%s", len(new), "" if len(new) == 1 else "s")
-            self.worker.tick(missing=self.watcher.missing())
+            self.previews.tick()
+            self.worker.tick(missing=self.watcher.missing(), may_begin=not self.previews.has_the_machine)
             self._look_for_news()
             if self._clock() >= self._next_cleaning:
                 self._next_cleaning = self._clock() + DAY_S
@@ -245,7 +257,7 @@ class Service:
 
     def _listen_to_the_children(self) -> None:
         """Wake up when one speaks. Compared as processes: the next one's pipe may have the same number."""
-        at_work = {running.process for running in self.worker.at_work}
+        at_work = {running.process for running in (*self.worker.at_work, *self.previews.at_work)}
         if at_work == self._heard:
             return
         for process in self._heard:  # before the new ones: a number may come again
@@ -281,7 +293,12 @@ class Service:
             settling=self.watcher.settling(),
             fault=self._ledger_fault,
             files=self.worker.files,
-            service={"web": self.web.status(), "tally": self.worker.tally.plain(), "cluster": self.worker.cluster()},
+            service={
+                "web": self.web.status(),
+                "tally": self.worker.tally.plain(),
+                "cluster": self.worker.cluster(),
+                "previews": self.previews.plain(),
+            },
             how=self.watcher.how,
         )
 

@@ -159,8 +159,11 @@ class Worker:
         self.at_work.remove(running)
         self._shop.cluster.over(running.job.id)
 
-    def tick(self, *, missing: Mapping[Path, str]) -> None:
-        """Go on. `missing` are the watched folders that cannot be listed. Raises `EnvironmentFault` of the ledger."""
+    def tick(self, *, missing: Mapping[Path, str], may_begin: bool = True) -> None:
+        """Go on; begin another job only if it `may_begin`. `missing` are the watched folders that cannot be listed.
+
+        Raises `EnvironmentFault` of the ledger.
+        """
         halted = halt(self._shop.config, self._shop.ledger, now=time.time()) is not None
         for running in list(self.at_work):
             running.draining = halted or self._stopping or self._is_paused(running)
@@ -168,7 +171,7 @@ class Worker:
         if len(self.at_work) < self._most_at_work:
             self._conclusions.remove_leftovers()
             self._conclusions.finish_deliveries()
-            if not halted and not self._stopping:
+            if may_begin and not halted and not self._stopping:
                 self._claims.look_again_at_incomplete(missing)
                 here = any(not goes_to_cluster(running.job) for running in self.at_work)
                 claimed = self._claims.claim(missing, only_for_cluster=here)

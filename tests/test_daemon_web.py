@@ -23,7 +23,17 @@ from tests.web_client import WebClient
 
 WEB = CONFIG.replace("web: false", "web: {port: 0}")
 HOSTILE = "<img src=x onerror=alert(1)>\"'&{{7*7}}.png"
-PAGES = ("/", "/queue", "/history", "/jobs/1", "/enter", "/events", "/glimpse/1/1.jpg", "/static/style.css")
+PAGES = (
+    "/",
+    "/queue",
+    "/history",
+    "/jobs/1",
+    "/enter",
+    "/events",
+    "/glimpse/1/1.jpg",
+    "/jobs/1/preview",
+    "/static/style.css",
+)
 MACHINES = ("/healthz", "/readyz", "/metrics", "/api/v1/openapi.json", "/api/v1/status", "/api/v1/nothing", "/nothing")
 
 
@@ -54,8 +64,9 @@ def test_a_foreign_host_is_refused_on_everything(web: WebClient, host: str) -> N
     web.enter()
     for path in (*PAGES, *MACHINES):
         assert web.get(path, host=host, authorization=f"Bearer {web.token}").status == 403, path
-    for name in OPERATIONS:
-        assert web.ask("POST", f"/api/v1/{name}", b"{}", host=host).status == 403
+    for name, operation in OPERATIONS.items():
+        address = "/api/v1" + operation.path(name).replace("{job}", "1")
+        assert web.ask("POST", address, b"{}", host=host).status == 403
         assert web.form(f"/do/{name}", {}, host=host).status == 403
     refused = web.get("/api/v1/status", host=host)
     assert set(refused.json) == {"error", "remedy"}
@@ -76,9 +87,10 @@ def test_every_answer_binds_the_browser(web: WebClient) -> None:
 def test_looking_is_free_on_this_machine_and_steering_is_not(web: WebClient, service: ServiceRunner) -> None:
     assert web.get("/").status == 200
     assert "/do/" not in web.get("/").text
-    for name in OPERATIONS:
+    for name, operation in OPERATIONS.items():
+        address = "/api/v1" + operation.path(name).replace("{job}", "1")
         for authorization in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {web.token}"}):
-            refused = web.ask("POST", f"/api/v1/{name}", b'{"jobs": null}', **authorization)
+            refused = web.ask("POST", address, b'{"jobs": null}', **authorization)
             assert refused.status == 401
             assert "kakudai status --url" in refused.json["remedy"]
         assert web.form(f"/do/{name}", {"all": "1"}).status == 401

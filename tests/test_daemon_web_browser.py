@@ -15,7 +15,7 @@ import pytest
 
 from daemon.asking import page_address
 from daemon.config import load_config
-from tests.service_runner import CONFIG, ServiceRunner, eventually
+from tests.service_runner import CONFIG, ServiceRunner, eventually, write_picture
 from training.sample import write_episode
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="make test-all installs it")
@@ -170,6 +170,26 @@ def test_without_javascript_everything_is_there_and_works(
     page.get_by_text("Work goes on.").wait_for()
     assert service.status()["halt"] is None
     page.context.close()
+
+
+def test_a_preview_is_made_and_acts_for_nobody(tmp_path: Path, browser: Any, complaints: list[str]) -> None:
+    with ServiceRunner(tmp_path, CONFIG.replace("web: false", "web: {port: 0}")).start() as service:
+        page = _open(browser, complaints)
+        page.goto(_entrance(service))
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_text("Paused.", exact=True).wait_for()
+        write_picture(service.inbox / "cel.png")
+        page.get_by_role("link", name="cel.png").click()
+        page.get_by_role("button", name="Preview").click()
+        page.get_by_text("The preview is being made.").wait_for()
+        page.get_by_role("link", name="Some of its frames by every model").click()  # it comes without loading again
+        page.get_by_role("slider").wait_for()
+        assert page.evaluate("() => self.origin") == "null"
+        assert page.evaluate("() => fetch('/api/v1/status').then(() => 'read', () => 'refused')") == "refused"
+        assert page.locator(".pair img.right").evaluate("image => image.decode().then(() => image.naturalWidth)") == 96
+        page.context.close()
+    assert all("api/v1/status" in complaint for complaint in complaints), "of what the test tried, and nothing else"
+    complaints.clear()
 
 
 @pytest.mark.skipif(not AXE.exists(), reason="needs axe-core: make test-browser")

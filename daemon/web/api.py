@@ -70,6 +70,9 @@ def _doing(name: str) -> Callable[[Request], Awaitable[Response]]:
             raise UsageError("the body is no JSON", remedy="send one JSON object") from error
         if not isinstance(given, dict):
             raise UsageError("the body is no JSON object", remedy="send one JSON object")
+        if request.path_params.keys() & given.keys():
+            raise UsageError("job stands in the address", remedy="leave it out of the body")
+        given |= request.path_params
         site = site_of(request)
         answer = await site.ask(**OPERATIONS[name].request(name, given))
         site.forget_status()
@@ -110,5 +113,8 @@ ROUTES = [
     ),
     Route(f"{BASE}/machine", _machine),
     Route(f"{BASE}/openapi.json", _openapi),
-    *(Route(f"{BASE}/{name}", _doing(name), methods=["POST"]) for name in OPERATIONS),
+    *(
+        Route(BASE + operation.path(name).replace("{job}", "{job:int}"), _doing(name), methods=["POST"])
+        for name, operation in OPERATIONS.items()
+    ),
 ]

@@ -6,7 +6,7 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.routing import Route
 
-from daemon.web import api, entrance, events, figures, pages, static
+from daemon.web import api, entrance, events, figures, pages, preview, static
 from daemon.web.guard import Guard, on_error, on_fault, on_unknown, on_wrong_method
 from daemon.web.site import Site
 from engine.errors import KakudaiError
@@ -20,6 +20,7 @@ def make_app(site: Site) -> Starlette:
             Route("/queue", pages.queue),
             Route("/history", pages.history),
             Route("/jobs/{job:int}", pages.job),
+            Route("/jobs/{job:int}/preview", preview.show),
             Route("/do/{operation}", pages.do, methods=["POST"]),
             Route("/enter", entrance.enter, methods=["GET", "POST"]),
             Route("/leave", entrance.leave, methods=["POST"]),

@@ -8,7 +8,7 @@ from typing import Any
 
 from engine.errors import UsageError
 
-JOBS = {
+JOBS: Mapping[str, Any] = {
     "type": "array",
     "items": {"type": "integer", "minimum": 0, "maximum": (1 << 63) - 1},
     "minItems": 1,
@@ -19,12 +19,19 @@ JOBS = {
 
 @dataclass(frozen=True)
 class Operation:
-    """`fields` are JSON schemas by name; those in `needed` must be given. `done` is what people are told."""
+    """`fields` are JSON schemas by name; those in `needed` must be given. `done` is what people are told. What is
+    `of_one_job` takes its number from the address.
+    """
 
     summary: str
     done: str
     fields: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     needed: tuple[str, ...] = ()
+    of_one_job: bool = False
+
+    def path(self, name: str) -> str:
+        """Where the API has it, below its base."""
+        return f"/jobs/{{job}}/{name}" if self.of_one_job else f"/{name}"
 
     def request(self, name: str, given: Mapping[str, Any]) -> dict[str, Any]:
         """The request for the service. Raises `UsageError` for a field that is unknown or missing."""
@@ -69,6 +76,13 @@ OPERATIONS: Mapping[str, Operation] = {
         {"jobs": JOBS, "priority": {"type": "integer", "minimum": -1_000_000, "maximum": 1_000_000}},
         ("jobs", "priority"),
     ),
+    "preview": Operation(
+        "Make a preview of a job that is queued, failed or incomplete; GET /jobs/{job} tells when it is ready",
+        "The preview is being made.",
+        {"job": {**JOBS["items"], "description": "number of a job"}},
+        ("job",),
+        of_one_job=True,
+    ),
 }
 
 
@@ -91,7 +105,9 @@ def from_form(name: str, form: Mapping[str, list[str]]) -> dict[str, Any]:
     """The request that a form of the page stands for. Raises `UsageError`."""
     given: dict[str, Any] = {}
     try:
-        if "job" in form:
+        if "job" in form and OPERATIONS[name].of_one_job:
+            given["job"] = int(form["job"][0])
+        elif "job" in form:
             given["jobs"] = [int(number) for number in form["job"]]
         if "priority" in form:
             given["priority"] = int(form["priority"][0])

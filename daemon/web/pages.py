@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import re
-import stat
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,8 +12,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from daemon.history import ENDED
+from daemon.previews import PREVIEWED
 from daemon.web.events import shape_of
 from daemon.web.guard import status_for, told
+from daemon.web.opening import open_plain
 from daemon.web.operations import OPERATIONS, from_form
 from daemon.web.rendering import render
 from daemon.web.visitors import comes_from_here, form_of, may_look, refusal, session_of, site_of
@@ -94,7 +94,7 @@ async def job(request: Request) -> Response:
         return RedirectResponse("/enter", 303)
     answer = _raise(await site_of(request).ask(do="job", job=request.path_params["job"]))
     text = json.dumps(answer["report"], indent=1, ensure_ascii=False)[:_LONGEST_REPORT]
-    return render("job.html", request, **answer, report_text=text)
+    return render("job.html", request, **answer, report_text=text, may_preview=_may_preview(answer))
 
 
 async def do(request: Request) -> Response:
@@ -135,15 +135,18 @@ async def glimpse(request: Request) -> Response:
 
 def _read_picture(path: str) -> bytes | None:
     """A small JPEG, and nothing else: the process that wrote it works on hostile input."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    file = open_plain(path)
+    if file is None:
         return None
-    with os.fdopen(file, "rb") as reader:
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            return None
-        content = reader.read(_LARGEST_GLIMPSE + 1)
+    with file:
+        content = file.read(_LARGEST_GLIMPSE + 1)
     return content if content.startswith(b"\xff\xd8\xff") and len(content) <= _LARGEST_GLIMPSE else None
+
+
+def _may_preview(answer: Mapping[str, Any]) -> bool:
+    """Whether the button is there: the service judges, and knows whether the source is still as it was."""
+    under_way = answer["preview"] is not None and answer["preview"]["state"] in ("waiting", "making")
+    return answer["job"]["state"] in PREVIEWED and not answer["job"]["superseded"] and not under_way
 
 
 def _disks(machine: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -27,6 +27,17 @@ def _maybe(kind: str, description: str = "") -> dict[str, Any]:
 
 _TEXT, _WHOLE, _NUMBER, _FLAG = ({"type": kind} for kind in ("string", "integer", "number", "boolean"))
 _JOB = {"$ref": "#/components/schemas/Job"}
+_PREVIEW = {
+    **_maybe("object", "null: nobody asked for one, or it was made too long ago"),
+    "properties": {
+        "state": {"type": "string", "enum": ["waiting", "making", "ready", "failed"]},
+        "share": _maybe("number", "0 to 1, while it is made"),
+        "reason": _maybe("string", "why it failed"),
+        "remedy": _maybe("string"),
+        "made": _maybe("number", "seconds since 1970"),
+        "address": _maybe("string", "where the page is, once it is ready"),
+    },
+}
 
 _SCHEMAS: Mapping[str, Schema] = {
     "Error": _object(error=_TEXT, remedy=_TEXT),
@@ -63,14 +74,16 @@ _SCHEMAS: Mapping[str, Schema] = {
     ),
     "Queue": _object(jobs=_list(_JOB), total=_WHOLE),
     "History": _object(jobs=_list(_JOB), next=_maybe("string", "`after` of the next page; null on the last")),
-    "OneJob": _object(job=_JOB, attempts=_list({"type": "object"}), report=_maybe("object", "of the delivery")),
+    "OneJob": _object(
+        job=_JOB, attempts=_list({"type": "object"}), report=_maybe("object", "of the delivery"), preview=_PREVIEW
+    ),
     "Folders": _object(folders=_list({"type": "object"}), places={"type": "object", "additionalProperties": _TEXT}),
     "Machine": _object(
         disks=_list({"type": "object"}), gpus=_list({"type": "object"}), models=_list({"type": "object"})
     ),
 }
 
-_ANY_JOB = JOBS["items"]
+_IN_PATH = {"name": "job", "in": "path", "required": True, "schema": JOBS["items"]}
 _COUNT = {"type": "integer", "minimum": 0, "maximum": MOST, "default": 50}
 
 
@@ -105,7 +118,7 @@ LOOKS: Mapping[str, tuple[str, str, list[dict[str, Any]]]] = {
     "/jobs/{job}": (
         "One job: attempts, failure, report",
         "OneJob",
-        [{"name": "job", "in": "path", "required": True, "schema": _ANY_JOB}],
+        [_IN_PATH],
     ),
     "/folders": ("The watched folders, their profiles and how they are", "Folders", []),
     "/machine": ("Disks, GPUs and models", "Machine", []),
@@ -127,7 +140,7 @@ def describe(base: str) -> dict[str, Any]:
             }
         }
     for name, operation in OPERATIONS.items():
-        paths[f"{base}/{name}"] = {"post": _doing(operation)}
+        paths[base + operation.path(name)] = {"post": _doing(operation)}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -147,22 +160,29 @@ def describe(base: str) -> dict[str, Any]:
 
 
 def _doing(operation: Operation) -> dict[str, Any]:
-    judged = "jobs" in operation.fields
-    body = {
+    judged = "jobs" in operation.fields or operation.of_one_job
+    if operation.of_one_job:
+        asked: dict[str, Any] = {"parameters": [_IN_PATH]}
+    else:
+        asked = {"requestBody": {"required": judged, "content": {"application/json": {"schema": _body(operation)}}}}
+    return {
+        "summary": operation.summary,
+        **asked,
+        "responses": {
+            "200": _answer(operation.done, "Judged" if judged else "Paused"),
+            **({"409": _answer("It could be done to none of these jobs", "Judged")} if judged else {}),
+            **_refusals("400", "401", "403", *(["404"] if operation.of_one_job else []), "503"),
+        },
+        "security": [{"token": []}],
+    }
+
+
+def _body(operation: Operation) -> dict[str, Any]:
+    return {
         "type": "object",
         "properties": operation.fields,
         "required": list(operation.needed),
         "additionalProperties": False,
-    }
-    return {
-        "summary": operation.summary,
-        "requestBody": {"required": judged, "content": {"application/json": {"schema": body}}},
-        "responses": {
-            "200": _answer(operation.done, "Judged" if judged else "Paused"),
-            **({"409": _answer("It could be done to none of these jobs", "Judged")} if judged else {}),
-            **_refusals("400", "401", "403", "503"),
-        },
-        "security": [{"token": []}],
     }
 
 

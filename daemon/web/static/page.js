@@ -100,18 +100,21 @@ function refocus([part, action, text]) {
 }
 
 async function refresh() {
+  if (!find("#live")) return;
   try {
-    const answer = await fetch("/", { headers: { Accept: "text/html" } });
+    const answer = await fetch(location.pathname + location.search, { headers: { Accept: "text/html" } });
     if (answer.ok && !answer.redirected) take(await answer.text());
   } catch {
     // the connection is gone; the stream of events comes back by itself and asks again
   }
 }
 
+let events = null;
+
 function listen() {
   const live = find("#live");
-  if (!live || !window.EventSource) return;
-  const events = new EventSource("/events");
+  if (!live || !window.EventSource || events) return;
+  events = new EventSource("/events");
   let shape = live.dataset.shape;
   events.addEventListener("now", (event) => show(JSON.parse(event.data)));
   events.addEventListener("changed", (event) => {
@@ -135,6 +138,7 @@ document.addEventListener("submit", async (event) => {
     if (!answer.ok) throw new Error(text.split("\n")[0]);
     const fresh = new DOMParser().parseFromString(text, "text/html");
     take(text);
+    listen();
     say(fresh.querySelector("#told").textContent);
   } catch (error) {
     say(error.message || "The service does not answer.");
