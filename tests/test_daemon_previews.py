@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -94,7 +95,7 @@ def test_what_fails_says_why_and_nothing_unasked_is_made(service: ServiceRunner)
     web = client_of(service)
     (service.inbox / "notes.png").write_text("no picture")
     service.wait_for(queued=2)
-    job = next(job["job"] for job in service.status()["queued"] if job["source"].endswith("notes.png"))
+    picture, job = (job["job"] for job in service.status()["queued"])
     assert web.ask("POST", f"/api/v1/jobs/{job}/preview").status == 401
     assert 'action="/do/preview"' not in web.get(f"/jobs/{job}").text, "who looks on has no button"
     assert order(web, 999).status == 404
@@ -105,7 +106,12 @@ def test_what_fails_says_why_and_nothing_unasked_is_made(service: ServiceRunner)
     failed = preview_of(web, job)
     assert failed["reason"]
     assert failed["remedy"] in web.get(f"/jobs/{job}").text
-    assert service.count("queued") == 2, "the job itself is as it was"
+    order(web, picture)
+    eventually(lambda: processes(service))
+    os.kill(processes(service)[0], signal.SIGKILL)
+    eventually(lambda: preview_of(web, picture)["state"] == "failed")
+    assert "SIGKILL" in preview_of(web, picture)["reason"]
+    assert service.count("queued") == 2, "the jobs themselves are as they were"
     (service.inbox / "notes.png").unlink()
     assert order(web, job).status == 409
 
