@@ -12,6 +12,7 @@ from pathlib import Path
 
 from daemon.job import Identity, Job, JobKind, signed
 from daemon.names import source_kind
+from engine.source import held_folder
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,16 @@ def writer_of(path: str, kind: JobKind) -> bool | str:
     """Whether some process has the file (of a sequence: its latest frame) open for writing; why, if that is not told.
 
     A read lease is refused with EAGAIN while a writer exists. Where leases do not work (another owner's file without
-    CAP_LEASE, many network file systems) the waiting time alone decides.
+    CAP_LEASE, many network file systems) the waiting time alone decides. `path` is absolute; no link is followed.
     """
     try:
         if kind == "sequence":
             path = max(frame_entries(path), key=lambda entry: entry.stat(follow_symlinks=False).st_mtime_ns).path
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        file = Path(path)
+        with held_folder(file.parent) as folder:
+            fd = os.open(file.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
     except (OSError, ValueError):
-        return False  # gone or unreadable: the next look, or the job itself, tells why
+        return False  # gone, unreadable or behind a link: the next look, or the job itself, tells why
     try:
         # the lease lasts for microseconds; whoever opens the file for writing meanwhile causes a signal that is
         # ignored by default, instead of SIGIO, which would end the service

@@ -18,6 +18,7 @@ import pytest
 from daemon.config_model import Folder
 from daemon.inotify import Event, Inotify
 from daemon.job import Found, Identity
+from daemon.settling import writer_of
 from daemon.watch import Watcher
 from engine.settings import Settings
 
@@ -101,6 +102,14 @@ def test_a_file_that_somebody_still_writes_waits_however_long(inbox: Path, desk_
         for _ in range(20):
             assert desk.after(6) == []
     assert desk.after(6) == ["a.mkv"]
+
+
+def test_a_writer_is_not_looked_for_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    with (tmp_path / "folder" / "a.mkv").open("wb"):
+        assert writer_of(str(tmp_path / "folder" / "a.mkv"), "file") is True
+        assert writer_of(str(tmp_path / "link" / "a.mkv"), "file") is False
 
 
 def test_what_is_queued_and_not_confirmed_comes_again(inbox: Path, desk_for: Callable[..., _Desk]) -> None:
