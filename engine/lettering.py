@@ -7,8 +7,12 @@ from typing import Any
 
 import cv2
 import numpy as np
-import pyvips
 from numpy.typing import NDArray
+
+try:
+    import pyvips
+except (ImportError, OSError):  # a machine that is lent for training alone has no libvips
+    pyvips = None
 
 Colour = tuple[int, int, int]
 """BGR."""
@@ -41,9 +45,11 @@ def width_of(text: str, *, size: int = 13, bold: bool = False) -> int:
 @functools.lru_cache(maxsize=512)
 def _mask(text: str, size: int, bold: bool) -> NDArray[np.uint8]:
     """(height, width), 255 where ink is. The height is the same for every text of a size."""
+    line = round(1.5 * size)
+    if pyvips is None:
+        return _strokes(text, size, line)
     weight = " bold" if bold else ""
     escaped = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;") or " "
-    line = round(1.5 * size)
     try:
         drawn = pyvips.Image.text(escaped, font=f"{_FONT}{weight} {size}", dpi=72)
         ink = np.asarray(drawn.numpy(), np.uint8).reshape(drawn.height, drawn.width)

@@ -12,8 +12,10 @@ import yaml
 
 from engine.settings import Rounding
 from training.degradations import Degradation
-from training.line_art import OPENCLIPART
 from training.recipe import FitKnobs, PrepareKnobs, Recipe
+
+_OPENCLIPART = Path("/usr/share/openclipart/svg")
+"""Where Debian's openclipart-svg puts its drawings, all of them in the public domain (CC0)."""
 
 _WALK = """\
 a whole training, from pictures to weights that `kakudai upscale --weights` takes:
@@ -98,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
         each.add_argument("--out", type=Path, required=True, help="folder of pictures; a folder is added to it")
         each.add_argument("--count", type=int, required=True, metavar="N", help=f"how many {what}")
         each.add_argument("--seed", type=int, default=0, help="another number, other pictures (default: 0)")
-    rasterise.add_argument("--drawings", type=Path, default=OPENCLIPART, help="SVG files (default: %(default)s)")
+    rasterise.add_argument("--drawings", type=Path, default=_OPENCLIPART, help="SVG files (default: %(default)s)")
     rasterise.add_argument("--artist", default="Open Clip Art Library", help="for the manifest (default: %(default)s)")
     rasterise.add_argument("--licence", default="CC0-1.0", help="for the manifest (default: %(default)s)")
 

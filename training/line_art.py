@@ -22,8 +22,6 @@ from engine.process import run
 from engine.settings import Size
 from training.sample import write_picture
 
-OPENCLIPART = Path("/usr/share/openclipart/svg")
-"""Where Debian's openclipart-svg puts its drawings, all of them in the public domain (CC0)."""
 SHORTEST, LONGEST = 400, 1200
 """The longer side of what is drawn, in pixels, spread evenly in ratio: lines of every weight."""
 FIRST_SCENE = 1000
