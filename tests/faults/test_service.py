@@ -77,17 +77,20 @@ def test_a_hangup_reads_the_configuration_again_unless_it_is_bad(tmp_path: Path,
     seen("SIGHUP: a bad configuration leaves the old one, a good one is used at once")
 
 
-@pytest.mark.skipif(which("faketime") is None, reason="faketime is not installed")
+@pytest.mark.skipif(not _FAKETIME, reason="faketime is not installed")
 @pytest.mark.parametrize("offset", ["-1d", "+1d"])
 def test_a_clock_a_day_off_is_harmless(tmp_path: Path, seen: Seen, offset: str) -> None:
-    with ServiceRunner(tmp_path, wrapper=["faketime", "-f", offset]) as service:
+    # not by the program faketime: it would be killed instead of the service, its child
+    with ServiceRunner(tmp_path).start(LD_PRELOAD=str(_FAKETIME[0]), FAKETIME=offset, NO_FAKE_STAT="1") as service:
         write_picture(service.inbox / "cel.png")
-        service.start().wait_for(delivered=1)
+        (cel,) = service.wait_for(delivered=1)["delivered"]
+        assert abs(cel["changed"] - time.time()) > 80_000  # it did see the other time
         service.kill()
     with ServiceRunner(tmp_path) as service:
         write_picture(service.inbox / "next.png", seed=2)
         service.start().wait_for(delivered=2)
-        service.stop()
+        assert_each_once(service, ["cel [64p].png", "next [64p].png"])
+        assert service.stop() == 0
     seen(f"started with a clock {offset}: harmless")
 
 
