@@ -1,6 +1,7 @@
 """The networks, as Keras 3 functions. Luma in, luma out; fully convolutional, zero padded at every layer.
 
 A network is known by its name; `NETWORKS` holds all of them with what tiles need to know (own scale, receptive radius).
+Those that enlarge by themselves are one for each scale: `at_scale` tells which one weights belong to.
 """
 
 from __future__ import annotations
@@ -91,23 +92,35 @@ def msrcnn() -> keras.Model:
     )
 
 
-def _subpixel(name: str, *, filters: int, blocks: int) -> Network:
-    return Network(
-        name,
-        functools.partial(network_subpixel.subpixel, name, filters=filters, blocks=blocks),
-        scale=network_subpixel.SCALE,
-        radius=network_subpixel.radius(blocks),
-        same_bits_in_any_region=True,
-    )
+def _subpixel(name: str, *, filters: int, blocks: int) -> list[Network]:
+    return [
+        Network(
+            name,
+            functools.partial(network_subpixel.subpixel, name, scale=scale, filters=filters, blocks=blocks),
+            scale=scale,
+            radius=network_subpixel.radius(blocks),
+            same_bits_in_any_region=True,
+        )
+        for scale in network_subpixel.SCALES
+    ]
 
 
-NETWORKS = {
-    network.name: network
-    for network in (
-        Network("srcnn", srcnn, scale=1, radius=4 + 1 + 2),
-        Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0, same_bits_in_any_region=True),
-        _subpixel("fast", filters=24, blocks=3),
-        _subpixel("fine", filters=32, blocks=8),
-    )
-}
-"""Every network by its name. What a name means never changes: weights belong to it."""
+ALL = (
+    Network("srcnn", srcnn, scale=1, radius=4 + 1 + 2),
+    Network("msrcnn", msrcnn, scale=1, radius=2 + 2 + 1 + 1 + 1 + 0, same_bits_in_any_region=True),
+    *_subpixel("fast", filters=24, blocks=3),
+    *_subpixel("fine", filters=32, blocks=8),
+)
+"""Every network at every scale of its own. What a name means never changes: weights belong to it."""
+NETWORKS = {network.name: network for network in reversed(ALL)}
+"""Every network by its name, at the smallest of its own scales."""
+
+
+def scales_of(name: str) -> tuple[int, ...]:
+    """By how much the network of that name can enlarge by itself; (1,): the picture is resized before it."""
+    return tuple(network.scale for network in ALL if network.name == name)
+
+
+def at_scale(name: str, scale: int) -> Network | None:
+    """The network of that name whose weights are trained for `scale`; None where there is none."""
+    return next((network for network in ALL if network.name == name and network.scale in (1, scale)), None)

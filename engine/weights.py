@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MissingInputError, WeightsError
-from engine.network import NETWORKS, Network
+from engine.network import ALL, Network, at_scale, scales_of
 from engine.settings import Interpolation
 
 FORMAT = "kakudai-weights-1"
@@ -188,7 +188,7 @@ def choose(model: str, scale: Fraction, upsampling: Interpolation | None = None,
 
 
 def _told(card: Card) -> str:
-    own_scale = NETWORKS[card.network].scale > 1 if card.network in NETWORKS else False
+    own_scale = scales_of(card.network) not in ((), (1,))
     return card.network + (", restore" if card.restore else "") + ("" if own_scale else f" ({card.upsampling})")
 
 
@@ -251,7 +251,8 @@ def _array(parent: h5py.Group, name: str) -> h5py.Dataset:
 def _network_of(datasets: list[tuple[str, h5py.Dataset]], card: Card | None, path: Path) -> Network:
     """The network whose shapes these are. Ours must have its names as well; Keras 2 names carry no meaning."""
     shapes = [tuple(dataset.shape) for _, dataset in datasets]
-    candidates = [NETWORKS[card.network]] if card and card.network in NETWORKS else list(NETWORKS.values())
+    told = at_scale(card.network, card.scale) if card else None
+    candidates = [told] if told else list(ALL)
     for network in candidates:
         wanted = expected_shapes(network)
         if shapes == list(wanted.values()):
@@ -260,5 +261,5 @@ def _network_of(datasets: list[tuple[str, h5py.Dataset]], card: Card | None, pat
             if ours and unknown:
                 raise _UnexpectedError(f"unexpected names {sorted(unknown)}")
             return network
-    names = " or ".join(network.name for network in candidates)
+    names = " or ".join(dict.fromkeys(network.name for network in candidates))
     raise _UnexpectedError(f"its arrays do not have the shapes of {names} ({path.name}: {shapes[:3]} …)")

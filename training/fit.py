@@ -20,8 +20,8 @@ from tqdm import tqdm
 
 from engine import weights
 from engine.errors import ProcessingError, UsageError, WeightsError
-from engine.network import NETWORKS, Network
-from training.patches import Order, opened, own_scale_of, storing_hdf5
+from engine.network import Network
+from training.patches import Order, network_of, opened, own_scale_of, storing_hdf5
 from training.recipe import Loss, Phase, Recipe, Schedule, parse_recipe, plain
 from training.run_folder import Line, Progress, RunFolder
 
@@ -81,7 +81,7 @@ class _Training:
 
     def __init__(self, recipe: Recipe, folder: RunFolder, file: h5py.File, progress: Progress) -> None:
         self._recipe, self._folder, self._progress = recipe, folder, progress
-        self._network = NETWORKS[recipe.network]
+        self._network = network_of(recipe)
         self._order = Order(file["train"], batch=recipe.fit.batch, seed=recipe.fit.seed)
         self._steps = recipe.fit.steps_per_epoch or self._order.batches_in_pass
         self._held_out = _held_out(file["validation"])
@@ -233,15 +233,28 @@ def _build(recipe: Recipe, network: Network) -> keras.Model:
     finally:
         keras.config.set_dtype_policy(before)
     if recipe.fit.initial_weights is not None:
-        first = weights.load(recipe.fit.initial_weights)
-        if first.network.name != network.name:
-            raise WeightsError(
-                f"weights of {first.network.name}, not {network.name}",
-                remedy="give weights of the same network, or --network",
-                path=recipe.fit.initial_weights,
-            )
-        model.set_weights(list(first.arrays.values()))
+        _begin_with(model, network, recipe.fit.initial_weights)
     return model
+
+
+def _begin_with(model: keras.Model, network: Network, path: Path) -> None:
+    """Set the weights in `path`: all of them, or at another scale of the same network all layers but the last.
+
+    Says which it left as they were drawn. Raises `WeightsError` (another network).
+    """
+    first = weights.load(path)
+    if first.network.name != network.name:
+        raise WeightsError(
+            f"weights of {first.network.name}, not {network.name}",
+            remedy="give weights of the same network, or --network",
+            path=path,
+        )
+    drawn = dict(zip(weights.expected_shapes(network), model.get_weights(), strict=True))
+    fitting = {name: array for name, array in first.arrays.items() if drawn[name].shape == array.shape}
+    model.set_weights(list((drawn | fitting).values()))
+    left = sorted({name.partition("/")[0] for name in drawn.keys() - fitting.keys()})
+    if left:
+        tqdm.write(f"begun with {path}, but for {', '.join(left)}: those weights are for {first.network.scale}x")
 
 
 def _check(file: h5py.File, path: Path, recipe: Recipe) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import h5py
@@ -26,6 +26,9 @@ from training import degrade
 from training.compress import compress, drawn_quality
 from training.degrade import Levels
 from training.recipe import Draw, Recipe
+
+if TYPE_CHECKING:
+    from engine.network import Network
 
 FORMAT = "kakudai-patches-1"
 RUN = 32
@@ -212,21 +215,28 @@ def own_scale_of(recipe: Recipe) -> int:
 
     Raises `UsageError` when there is no such network, or it cannot learn the recipe's scale.
     """
-    from engine.network import NETWORKS
-
-    if recipe.network not in NETWORKS:
-        raise UsageError(f"no network {recipe.network!r}", remedy=f"choose one of {', '.join(NETWORKS)}")
-    own = NETWORKS[recipe.network].scale
-    if own not in (1, recipe.scale):
-        raise UsageError(
-            f"{recipe.network} enlarges {own}x by itself and cannot be trained for {recipe.scale}x",
-            remedy=f"--scale {own}; other scales are made of it",
-        )
+    own = network_of(recipe).scale
     if recipe.prepare.patch_size % own:
         raise UsageError(
             f"patches of {recipe.prepare.patch_size} pixels cannot be reduced {own}x", remedy="another --patch-size"
         )
     return own
+
+
+def network_of(recipe: Recipe) -> Network:
+    """The recipe's network at its scale. Raises `UsageError` when there is no such network, or not for that scale."""
+    from engine.network import NETWORKS, at_scale, scales_of
+
+    if recipe.network not in NETWORKS:
+        raise UsageError(f"no network {recipe.network!r}", remedy=f"choose one of {', '.join(sorted(NETWORKS))}")
+    network = at_scale(recipe.network, recipe.scale)
+    if network is None:
+        scales = " or ".join(str(scale) for scale in scales_of(recipe.network))
+        raise UsageError(
+            f"{recipe.network} enlarges by itself and cannot be trained for {recipe.scale}x",
+            remedy=f"--scale {scales}; other scales are made of these",
+        )
+    return network
 
 
 @contextmanager
