@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import cv2
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine import resample
 from engine.settings import Interpolation, Size
+from engine.sizing import runs_to
 
 if TYPE_CHECKING:
     from engine.models import Model
@@ -72,9 +74,12 @@ def network(prepared: Prepared, model: Model) -> Luma:
 
 def _by_own_scale(luma: Luma, size: Size, upscaler: Upscaler | FrameReuse) -> Luma:
     """In 0..1: a linear last layer overshoots at hard edges."""
-    made = upscaler(luma).clip(0, 1)
-    while made.shape[0] < size.height or made.shape[1] < size.width:
+    factor = max(Fraction(size.height, luma.shape[0]), Fraction(size.width, luma.shape[1]))
+    made = luma
+    for _ in range(runs_to(factor, upscaler.scale)):
         made = upscaler(made).clip(0, 1)
     if made.shape == (size.height, size.width):
         return made
+    at_least = Size(max(size.width, made.shape[1]), max(size.height, made.shape[0]))  # a pixel more, by rounding
+    made = resample.resize(made, at_least, Interpolation.BICUBIC).clip(0, 1)
     return np.asarray(cv2.resize(made, (size.width, size.height), interpolation=cv2.INTER_AREA), np.float32)

@@ -7,6 +7,9 @@ from fractions import Fraction
 from engine.errors import InputError, NothingToDo
 from engine.settings import Settings, Size
 
+_ROUNDING = Fraction(1, 200)
+"""By how much a size may exceed a factor because its sides are whole, or even: no reason to run a network again."""
+
 
 def output_size(
     source: Size,
@@ -40,6 +43,14 @@ def output_size(
             remedy="choose a smaller scale or target, or raise the limit",
         )
     return size
+
+
+def runs_to(scale: Fraction, own_scale: int) -> int:
+    """How often a network that enlarges `own_scale` times by itself runs to reach `scale`; once at least."""
+    runs = 1
+    while own_scale**runs * (1 + _ROUNDING) < scale:
+        runs += 1
+    return runs
 
 
 def _rounded(length: Fraction, multiple: int) -> int:

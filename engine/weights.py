@@ -9,9 +9,10 @@ Two layouts are understood: ours (`<layer>/kernel`, `<layer>/bias`) and Keras 2 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 from engine.errors import MissingInputError, WeightsError
 from engine.network import ALL, Network, at_scale, scales_of
 from engine.settings import Interpolation
+from engine.sizing import runs_to
 
 FORMAT = "kakudai-weights-1"
 _LARGEST_FILE = 256 << 20
@@ -71,7 +73,8 @@ class Weights:
         return model
 
 
-def expected_shapes(network: Network) -> dict[str, tuple[int, ...]]:
+@functools.cache
+def expected_shapes(network: Network) -> Mapping[str, tuple[int, ...]]:
     """`<layer>/kernel` and `<layer>/bias` of `network` with their shapes, in order."""
     return {
         f"{layer.name}/{weight.name}": tuple(weight.shape)
@@ -161,10 +164,12 @@ def shipped() -> dict[Path, Card]:
 
 
 def choose(model: str, scale: Fraction, upsampling: Interpolation | None = None, *, restore: bool = False) -> Path:
-    """The shipped weights of `model` trained nearest to `scale` (in ratio; the larger where two are as near).
+    """The shipped weights of `model` for `scale`.
 
-    Those of the paper's own recipe stand behind ours: they are chosen by their `upsampling`, or where there are no
-    others. Raises `WeightsError` naming what there is.
+    Where the picture is resized before the network: those trained nearest to it (in ratio; the larger where two are as
+    near). A network that enlarges by itself: those that reach it in the fewest runs, and go least beyond it. Those of
+    the paper's own recipe stand behind ours: they are chosen by their `upsampling`, or where there are no others.
+    Raises `WeightsError` naming what there is.
     """
     cards = shipped()
     fitting = [
@@ -180,11 +185,14 @@ def choose(model: str, scale: Fraction, upsampling: Interpolation | None = None,
             remedy=f"shipped weights: {there}; or give a file with --weights",
         )
 
-    def distance(path: Path) -> tuple[Fraction, bool, int]:
-        trained = Fraction(cards[path].scale)
-        return max(trained / scale, scale / trained), cards[path].of_the_paper, -cards[path].scale
+    def preference(path: Path) -> tuple[Fraction, bool, Fraction]:
+        card, trained = cards[path], Fraction(cards[path].scale)
+        if scales_of(model) == (1,):
+            return max(trained / scale, scale / trained), card.of_the_paper, -trained
+        runs = runs_to(scale, card.scale)
+        return Fraction(runs), card.of_the_paper, trained**runs
 
-    return min(fitting, key=distance)
+    return min(fitting, key=preference)
 
 
 def _told(card: Card) -> str:

@@ -9,7 +9,7 @@ import engine.backend  # noqa: F401  (chooses Keras' backend, so it comes before
 import keras  # isort: skip
 from keras import layers  # isort: skip
 
-from engine.network import NETWORKS, Network
+from engine.network import ALL, Network
 from engine.weights import Card, Weights, expected_shapes
 
 
@@ -22,7 +22,7 @@ def _doubling() -> keras.Model:
 
 
 DOUBLING = Network("doubling", _doubling, scale=2, radius=1 + 1, same_bits_in_any_region=True)
-TRIED = {**NETWORKS, DOUBLING.name: DOUBLING}
+TRIED = {f"{network.name} {network.scale}x": network for network in (*ALL, DOUBLING)}
 
 
 def random_weights(network: Network) -> Weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fractions import Fraction
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from engine.color import plane_enlarger
 from engine.enlarge import enlarge_luma
 from engine.image import Picture
 from engine.models import Model, load_model, reusing
-from engine.network import NETWORKS
+from engine.network import at_scale
 from engine.picture import enlarge_picture
 from engine.planes import PlaneFormat
 from engine.settings import Denoise, Device, ImageFormat, Mode, Settings, Size
@@ -24,15 +25,20 @@ SOURCE = Size(48, 36)
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    return _model(tmp_path_factory.mktemp("weights") / "zeros.h5", 2)
+
+
+def _model(path: Path, own_scale: int) -> Model:
     """`fast` with nothing but zeros in its last convolution, read from a file as any weights are."""
-    path = tmp_path_factory.mktemp("weights") / "zeros.h5"
+    network = at_scale("fast", own_scale)
+    assert network is not None
     rng = np.random.default_rng(0)
     arrays = {
         name: (0.1 * rng.standard_normal(shape)).astype(np.float32) * ("convolution_last" not in name)
-        for name, shape in weights.expected_shapes(NETWORKS["fast"]).items()
+        for name, shape in weights.expected_shapes(network).items()
     }
-    weights.save(path, NETWORKS["fast"], list(arrays.values()), {"scale": 2, "upsampling": "bicubic"})
-    return load_model(Settings(model="fast", weights=path, device=Device.CPU), Fraction(2))
+    weights.save(path, network, list(arrays.values()), {"scale": own_scale, "upsampling": "bicubic"})
+    return load_model(Settings(model="fast", weights=path, device=Device.CPU), Fraction(own_scale))
 
 
 def _luma() -> NDArray[np.float32]:
@@ -42,8 +48,8 @@ def _luma() -> NDArray[np.float32]:
     return cv2.resize(coarse, (SOURCE.width, SOURCE.height), interpolation=cv2.INTER_NEAREST)
 
 
-def _bilinear(luma: NDArray[np.float32]) -> NDArray[np.float32]:
-    return cv2.resize(luma, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+def _bilinear(luma: NDArray[np.float32], scale: int = 2) -> NDArray[np.float32]:
+    return cv2.resize(luma, None, fx=scale, fy=scale, interpolation=cv2.INTER_LINEAR)
 
 
 def _area(luma: NDArray[np.float32], size: Size) -> NDArray[np.float32]:
@@ -65,6 +71,26 @@ def test_a_size_of_another_shape_is_reached_in_both_directions(model: Model) -> 
     size = Size(3 * SOURCE.width, 2 * SOURCE.height)
     np.testing.assert_allclose(
         enlarge_luma(_luma(), size, model), _area(_bilinear(_bilinear(_luma())), size), atol=2e-6
+    )
+
+
+@pytest.mark.parametrize("own_scale", [3, 4])
+def test_at_other_scales_of_its_own_a_pixel_of_rounding_is_no_reason_to_run_again(
+    own_scale: int, tmp_path: Path
+) -> None:
+    model = _model(tmp_path / "zeros.h5", own_scale)
+    luma = cv2.resize(_luma(), (321, 240), interpolation=cv2.INTER_CUBIC).clip(0, 1)
+    wanted = _bilinear(luma, own_scale)
+    exact = Size(321 * own_scale, 240 * own_scale)
+    np.testing.assert_allclose(enlarge_luma(luma, exact, model), wanted, atol=2e-6)
+    one_more = Size(exact.width + 1, exact.height)
+    made = enlarge_luma(luma, one_more, model)
+    assert made.shape == (one_more.height, one_more.width)
+    # stretched by bicubic interpolation: a column near the left border moves by nearly nothing
+    np.testing.assert_allclose(made[:, 1:20], wanted[:, 1:20], atol=0.02)
+    smaller = Size(SOURCE.width * 2, SOURCE.height * 2)
+    np.testing.assert_allclose(
+        enlarge_luma(_luma(), smaller, model), _area(_bilinear(_luma(), own_scale), smaller), atol=2e-6
     )
 
 

@@ -165,6 +165,19 @@ def test_weights_are_chosen_by_scale_and_upsampling(tmp_path: Path, monkeypatch:
         weights.choose("srcnn", Fraction(2), None)
 
 
+@pytest.mark.parametrize(
+    ("scale", "trained"), [("1", 2), ("3/2", 2), ("2", 2), ("9/4", 3), ("724/241", 3), ("4", 4), ("5", 3), ("8", 3)]
+)
+def test_a_network_that_enlarges_by_itself_reaches_the_scale_in_the_fewest_runs(
+    scale: str, trained: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for own in (2, 3, 4):
+        card = {"network": "fine", "scale": own, "upsampling": "bicubic", "sha256": ""}
+        (tmp_path / f"fine-{own}x.json").write_text(json.dumps(card))
+    monkeypatch.setattr(weights, "_MODELS", (tmp_path,))
+    assert weights.choose("fine", Fraction(scale)).stem == f"fine-{trained}x"
+
+
 def test_weights_that_restore_are_chosen_when_asked_for_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, restore in (("plain", False), ("restoring", True)):
         card = {"network": "fast", "scale": 2, "upsampling": "bicubic", "sha256": "", "restore": restore}

@@ -18,6 +18,8 @@ import pytest
 
 from engine import weights
 from engine.errors import InputError, KakudaiError, ProcessingError, UsageError, WeightsError
+from engine.network import NETWORKS
+from tests.networks import random_weights
 from tests.training_data import tiny_patches, tiny_recipe
 from training.fit import fit, learning_rate
 from training.recipe import plain
@@ -162,8 +164,6 @@ def _cut(state: Path) -> None:
 def _of_another_network(state: Path) -> None:
     import keras
 
-    from engine.network import NETWORKS
-
     model = NETWORKS["srcnn"].build()
     model.compile(keras.optimizers.Adam())
     model.optimizer.build(model.trainable_variables)
@@ -209,6 +209,27 @@ def test_a_network_that_enlarges_by_itself_is_trained_and_resumed(patches: Path,
     assert 15 < lines[0].interpolation_psnr < 60
     with pytest.raises(UsageError, match="patches for a network that enlarges 1x by itself; fast enlarges 2x"):
         fit(patches, tmp_path / "other", recipe)
+
+
+def test_training_may_start_from_the_layers_of_another_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With a learning rate of nearly nothing they come out as they went in."""
+    knobs: dict[str, Any] = {"fit__phases": [{"loss": "mse", "epochs": 1}], "fit__learning_rates": {"fast": 1e-12}}
+    twice = random_weights(NETWORKS["fast"])
+    weights.save(tmp_path / "2x.h5", twice.network, list(twice.arrays.values()), {"scale": 2, "upsampling": "bicubic"})
+    knobs |= {"scale": 3, "prepare__patch_size": 24, "fit__initial_weights": str(tmp_path / "2x.h5")}
+    recipe = tiny_recipe("subpixel", **knobs)
+    assert fit(tiny_patches(tmp_path / "3x.h5", recipe), tmp_path / "run", recipe)
+    assert "but for convolution_last: those weights are for 2x" in capsys.readouterr().out
+    ended = weights.load(tmp_path / "run" / "best.h5")
+    assert (ended.network.scale, ended.card.scale) == (3, 3)
+    different = {
+        name
+        for name, array in ended.arrays.items()
+        if array.shape != twice.arrays[name].shape or not np.allclose(array, twice.arrays[name], atol=1e-9)
+    }
+    assert different == {"convolution_last/kernel", "convolution_last/bias"}
 
 
 def test_mixed_precision_trains_too(patches: Path, tmp_path: Path) -> None:

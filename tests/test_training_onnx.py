@@ -10,7 +10,7 @@ import pytest
 
 from engine import weights
 from engine.errors import OutputError, ProcessingError, UsageError
-from engine.network import NETWORKS
+from engine.network import ALL, NETWORKS, Network
 from tests.networks import random_weights
 from training.__main__ import main
 from training.onnx_export import LARGEST_ERROR, export_onnx
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize("name", sorted(NETWORKS))
-def test_every_network_says_in_onnx_what_it_says_in_keras(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("network", ALL, ids=lambda network: f"{network.name} {network.scale}x")
+def test_every_network_says_in_onnx_what_it_says_in_keras(network: Network, tmp_path: Path) -> None:
     import onnxruntime
 
-    given = random_weights(NETWORKS[name])
+    given = random_weights(network)
     out = tmp_path / "x.onnx"
     assert export_onnx(given, out) <= LARGEST_ERROR
     session = onnxruntime.InferenceSession(str(out), providers=["CPUExecutionProvider"])
@@ -34,13 +34,14 @@ def test_every_network_says_in_onnx_what_it_says_in_keras(name: str, tmp_path: P
         (made,) = session.run(None, {"luma": luma})
         wanted = np.asarray(given.model()(luma.transpose(0, 2, 3, 1)))[..., 0]
         np.testing.assert_allclose(made[:, 0], wanted, atol=LARGEST_ERROR)
-    assert session.get_modelmeta().custom_metadata_map["network"] == name
+    told = session.get_modelmeta().custom_metadata_map
+    assert (told["network"], told["scale"]) == (network.name, str(network.scale))
     with pytest.raises(OutputError, match="exists already"):
         export_onnx(given, out)
 
 
 def test_a_wrong_graph_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.onnx_export._BILINEAR", (np.array([0.0, 1.0, 0.0]),) * 2)
+    monkeypatch.setattr("training.onnx_export.bilinear_taps", lambda scale: [(0.0, 1.0, 0.0)] * scale)
     with pytest.raises(ProcessingError, match="onnxruntime and Keras differ by"):
         export_onnx(random_weights(NETWORKS["fast"]), tmp_path / "x.onnx")
     assert not list(tmp_path.iterdir())

@@ -18,6 +18,7 @@ from engine.models import Model, load_model
 from engine.network import Network
 from engine.picture import enlarge_picture
 from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
+from engine.sizing import runs_to
 from training.degrade import Levels
 from training.peers import PEERS, Peer
 
@@ -78,12 +79,8 @@ def _multiply_adds(network: Network, scale: int) -> float:
     """Per pixel of the result: a network of its own scale runs again until the scale is reached."""
     if network.scale == 1:
         return network.multiply_adds
-    runs, reached, done = 0.0, 1, 0.0
-    while reached < scale or not runs:
-        reached *= network.scale
-        runs += 1
-        done += network.multiply_adds * reached**2
-    return done / scale**2
+    runs = runs_to(Fraction(scale), network.scale)
+    return sum(network.multiply_adds * network.scale ** (2 * run) for run in range(1, runs + 1)) / scale**2
 
 
 def _classical(flag: int) -> Callable[[Levels, int], Levels]:

@@ -17,13 +17,12 @@ from numpy.typing import NDArray
 from engine import __version__
 from engine.errors import OutputError, ProcessingError, ToolError
 from engine.files import storing
+from engine.network_subpixel import bilinear_taps
 from engine.weights import Weights
 
 OPSET = 17
 LARGEST_ERROR = 1e-4
 """Of luma in 0..1, between onnxruntime and Keras."""
-
-_BILINEAR = np.array([0.25, 0.75, 0.0]), np.array([0.0, 0.75, 0.25])
 
 
 def export_onnx(weights: Weights, out: Path, *, force: bool = False) -> float:
@@ -86,7 +85,7 @@ class _Graph:
             "Add": lambda layer, inputs: self._node("Add", inputs, layer.name),
             "Activation": lambda layer, inputs: self._node("Sigmoid", inputs, layer.name),
             "BilinearPixels": self._bilinear,
-            "DepthToSpace": lambda layer, inputs: self._node("DepthToSpace", inputs, layer.name, blocksize=2),
+            "DepthToSpace": lambda layer, inputs: self._node("DepthToSpace", inputs, layer.name, blocksize=layer.scale),
         }
         kind = type(layer).__name__
         if kind not in kinds:
@@ -146,8 +145,9 @@ class _Graph:
         self._node(kind, [*inputs, *names], layer.name, pads=[border] * 4)
 
     def _bilinear(self, layer: Any, inputs: list[str]) -> None:
-        """Borders repeat, then a fixed 3x3 filter for each of the four pixels."""
-        kernels = np.stack([np.outer(rows, columns)[None] for rows in _BILINEAR for columns in _BILINEAR])
+        """Borders repeat, then a fixed 3x3 filter for each of the pixels that one becomes."""
+        taps = bilinear_taps(layer.scale)
+        kernels = np.stack([np.outer(rows, columns)[None] for rows in taps for columns in taps])
         widths = self._constant("widths", np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64))
         self._node("Pad", [*inputs, widths], f"{layer.name}/widened", mode="edge")
         kernel = self._constant(f"{layer.name}/kernel", kernels.astype(np.float32))
