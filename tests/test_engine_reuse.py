@@ -80,7 +80,7 @@ def animations(draw: st.DrawFn) -> list[Luma]:
     return frames
 
 
-@hypothesis_settings(max_examples=25, deadline=None)
+@hypothesis_settings(max_examples=15, deadline=None)
 @given(frames=animations(), cache_bytes=st.sampled_from([0, 5000, 1 << 24]))
 def test_reused_output_is_the_computed_one_to_the_bit(upscaler: Upscaler, frames: list[Luma], cache_bytes: int) -> None:
     reuse = FrameReuse(upscaler, cache_bytes=cache_bytes)

@@ -93,8 +93,8 @@ def test_a_network_that_enlarges_by_itself_sees_the_reduced_picture(tmp_path: Pa
     # the first picture's are reduced by bilinear interpolation, which for 2 looks at each 2x2 block alone
     for small, large in zip(seen[:12], wanted[:12], strict=True):
         assert np.array_equal(small, degrade.reduce(large, 2))
-    with pytest.raises(UsageError, match="enlarges 2x by itself and cannot be trained for 3x"):
-        tiny_patches(tmp_path / "3x.h5", tiny_recipe("subpixel", scale=3))
+    with pytest.raises(UsageError, match="enlarges by itself and cannot be trained for 5x"):
+        tiny_patches(tmp_path / "5x.h5", tiny_recipe("subpixel", scale=5))
     with pytest.raises(UsageError, match="patches of 15 pixels"):
         tiny_patches(tmp_path / "odd.h5", tiny_recipe("subpixel", prepare__patch_size=15))
 
