@@ -19,7 +19,7 @@ import numpy as np
 from engine.channel import Channel, ChannelClosed
 from engine.errors import InputError
 from engine.ffmpeg import command, source_input
-from engine.frame_facts import EXACT, HASHED, FactsReader, FrameFacts, damaged
+from engine.frame_facts import HASHED, FactsReader, FrameFacts, damaged, exact_options
 from engine.planes import Planes
 from engine.probe import EpisodeInfo
 from engine.process import Child
@@ -193,17 +193,17 @@ class Decoder:
 
 def exact_output(
     source: Source, info: EpisodeInfo, *, limits: Limits, deinterlaced_as: str | None, start_s: Fraction | None = None
-) -> tuple[Any, dict[str, str]]:
+) -> tuple[Any, dict[str, str | None]]:
     """The video as an input of ffmpeg-python, and the options of an output that is to hold just its frames."""
     where: dict[str, str | None] = {}
     if start_s is not None:
         # by the container's own times, and everything from the key frame on: the PTS tell which frame is which
         where = {"noaccurate_seek": None, "seek_timestamp": "1", "ss": f"{float(start_s):.6f}"}
     stream = source_input(source, limits, copyts=None, noautorotate=None, **where)[str(info.video_index)]
-    fields = (
+    fields: dict[str, str | None] = (
         {"vf": f"bwdif=send_frame:{deinterlaced_as}:all", "pix_fmt": info.format.pix_fmt} if deinterlaced_as else {}
     )
-    return stream, {**EXACT, **fields}
+    return stream, {**exact_options(), **fields}
 
 
 def _decode_command(
@@ -217,7 +217,7 @@ def _decode_command(
     start_s: Fraction | None,
 ) -> list[str]:
     stream, exact = exact_output(source, info, limits=limits, deinterlaced_as=deinterlaced_as, start_s=start_s)
-    facts = {**exact, **HASHED} if hashed else {**EXACT, "f": "framecrc"}
+    facts = {**exact, **HASHED} if hashed else {**exact_options(), "f": "framecrc"}
     return command(
         stream.output("pipe:1", f="rawvideo", **exact),
         stream.output(f"pipe:{facts_fd}", **facts),

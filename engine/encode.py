@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
@@ -16,7 +17,7 @@ import numpy as np
 
 from engine.encoders import encoder_arguments
 from engine.errors import KakudaiError
-from engine.ffmpeg import command
+from engine.ffmpeg import command, ffmpeg_release
 from engine.files import storage_error, storing
 from engine.planes import PlaneFormat, Planes
 from engine.probe import ColorTags, EpisodeInfo
@@ -181,6 +182,22 @@ def _header_corrections(video: Video, settings: EncoderSettings) -> dict[str, st
     return {}
 
 
+def _frame_parameters(arguments: Mapping[str, str], colors: ColorTags) -> str:
+    """The tags as the frames' own, for the filter setparams, which has ffprobe's names.
+
+    Newer ffmpegs believe frames more than options: they would drop the tags of frames without any, or scale them to
+    the range that the options tell.
+    """
+    told = {
+        "range": arguments.get("color_range"),
+        "colorspace": colors.matrix,
+        "color_primaries": colors.primaries,
+        "color_trc": colors.transfer,
+        "chroma_location": arguments.get("chroma_sample_location") if ffmpeg_release() >= 7 else None,
+    }
+    return ":".join(f"{name}={value}" for name, value in told.items() if value is not None)
+
+
 def _encode_command(video: Video, settings: EncoderSettings) -> list[str]:
     frames = ffmpeg.input(
         "pipe:0",
@@ -191,16 +208,20 @@ def _encode_command(video: Video, settings: EncoderSettings) -> list[str]:
         protocol_whitelist="pipe",
     )
     aspect = f"setsar={video.sample_aspect.numerator}/{video.sample_aspect.denominator}"
+    corrections = _header_corrections(video, settings)
+    colors = replace(video.colors, primaries=None) if corrections else video.colors
+    arguments = color_arguments(colors, video.format)
+    told = _frame_parameters(arguments, colors)
     return command(
         frames.output(
             "pipe:1",
             f="matroska",
-            vf=aspect,
+            vf=f"{aspect},setparams={told}" if told else aspect,
             pix_fmt=video.format.pix_fmt,
             cluster_time_limit="0",  # each packet at once: the child is never silent while it works
             flush_packets="1",
             **encoder_arguments(settings),
-            **color_arguments(video.colors, video.format),
-            **_header_corrections(video, settings),
+            **arguments,
+            **corrections,
         )
     )

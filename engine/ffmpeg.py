@@ -7,7 +7,10 @@ otherwise read any file beside it, `-protocol_whitelist` or not.
 
 from __future__ import annotations
 
+import functools
 import json
+import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from typing import Any
 import ffmpeg
 
 from engine.errors import InputError
-from engine.process import Child, run
+from engine.process import Child, run, tool_version
 from engine.settings import Limits
 from engine.source import Source
 
@@ -27,6 +30,13 @@ EPISODE_FORMATS = f"{MATROSKA},{MP4}"
 _LOG_LEVEL = "repeat+level+warning"
 COMMON = ("-nostdin", "-hide_banner", "-nostats", "-loglevel", _LOG_LEVEL)
 """Leads every call of ffmpeg: it asks nothing, and says only what matters, each line with its level."""
+
+
+@functools.cache
+def ffmpeg_release() -> int:
+    """The major version of the installed ffmpeg. One without a number, built from its repository, is newer than all."""
+    told = re.match(r"ffmpeg version n?(\d+)\.\d", tool_version("ffmpeg"))
+    return int(told[1]) if told is not None else sys.maxsize
 
 
 def fenced(limits: Limits, *, formats: str = EPISODE_FORMATS) -> dict[str, str]:

@@ -9,15 +9,24 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from engine.errors import InputError
+from engine.ffmpeg import ffmpeg_release
 from engine.probe import EpisodeInfo
 from engine.source import Source
 
-EXACT = {"fps_mode": "passthrough", "enc_time_base": "-1", "autoscale": "0"}
-"""Output options without which frames are dropped, doubled or scaled, and timestamps rounded."""
 HASHED = {"f": "framehash", "hash": "murmur3", "flush_packets": "1"}
 """Output options for facts that prove a frame: 128 bits at the speed of memory, each line at once."""
 
 _REMEDY = "copy or download it again; if it plays to its end, remux it with mkvmerge"
+
+
+def exact_options() -> dict[str, str | None]:
+    """Output options without which frames are dropped, doubled or scaled, and timestamps rounded.
+
+    ffmpeg 6.1 gave the encoder's "time base of the source" a name; version 8 forgot its number, which is all that
+    older ones know.
+    """
+    of_the_source = "demux" if ffmpeg_release() >= 7 else "-1"
+    return {"fps_mode": "passthrough", "enc_time_base": of_the_source, "noautoscale": None}
 
 
 @dataclass(frozen=True, slots=True)

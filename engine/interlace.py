@@ -95,7 +95,7 @@ def _combed_parts(source: Source, info: EpisodeInfo, sample: Any, frames: int, l
     """For each frame in which something moves: the part of its moving pixels that lies in combs."""
     argv = command(
         sample.output(
-            "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough", autoscale="0", **{"frames:v": frames}
+            "pipe:1", f="rawvideo", pix_fmt="gray", fps_mode="passthrough", noautoscale=None, **{"frames:v": frames}
         )
     )
     size, parts = info.size, []

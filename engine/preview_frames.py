@@ -15,6 +15,7 @@ from engine import measure
 from engine.display import Bgr, to_bgr
 from engine.errors import ProcessingError
 from engine.ffmpeg import command, source_input
+from engine.frame_facts import exact_options
 from engine.planes import Planes
 from engine.probe import EpisodeInfo
 from engine.process import run
@@ -134,7 +135,7 @@ def frame_near(
     stream = source_input(source, limits, copyts=None, noautorotate=None, ss=f"{at_s:.6f}", **seek)[
         str(info.video_index)
     ]
-    exact = {"fps_mode": "passthrough", "enc_time_base": "-1", "autoscale": "0", "frames:v": 1}
+    exact = {**exact_options(), "frames:v": 1}
     wanted = {"vf": f"bwdif=send_frame:{deinterlaced_as}:all"} if deinterlaced_as else {}
     size = info.format.frame_bytes(info.size)
     reading, writing = os.pipe()

@@ -10,7 +10,7 @@ import ffmpeg
 
 from engine.errors import ProcessingError
 from engine.ffmpeg import MATROSKA, command, fenced, file_url
-from engine.frame_facts import EXACT
+from engine.frame_facts import exact_options
 from engine.process import run
 from engine.settings import Limits
 
@@ -42,7 +42,7 @@ def count_decoded(path: Path, *, limits: Limits) -> int:
     """Frames that come out when a segment is decoded. Raises `ProcessingError` where the decoder complains."""
     frames = ffmpeg.input(file_url(path), **_fenced(limits))["v:0"]
     said, child = run(
-        command(frames.output("pipe:1", f="framecrc", flush_packets="1", **EXACT)),
+        command(frames.output("pipe:1", f="framecrc", flush_packets="1", **exact_options())),
         silence_s=limits.silence_s,
         subject=path,
     )
