@@ -16,13 +16,14 @@ from daemon.asking import rates_of
 from daemon.bar import above_bars, bar
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Config, Folder
+from daemon.folder_files import FolderFiles, Hold
 from daemon.names import sources_below
 from daemon.rates import KnownRate
 from daemon.space import shortage, size
 from daemon.text import duration, printable
 from daemon.upscale_arguments import add_settings, settings_from
 from engine.completeness import Damage, prove_complete
-from engine.errors import EnvironmentFault, KakudaiError, MissingInputError, NothingToDo
+from engine.errors import ConfigError, EnvironmentFault, KakudaiError, MissingInputError, NothingToDo
 from engine.estimate import Rate, Space, expected_seconds, expected_space
 from engine.interlace import check_interlacing
 from engine.job import Plan, plan
@@ -113,6 +114,7 @@ class _Planner:
         self._rates = rates
         self._measured: dict[tuple[str, str], tuple[Rate, str]] = {}
         self._given = settings_from(arguments)
+        self._folder_files = FolderFiles()
 
     def look_at(self, path: Path) -> _Entry:
         """Raises nothing of a file's own: that is its entry."""
@@ -128,8 +130,11 @@ class _Planner:
 
     def _entry(self, path: Path) -> _Entry:
         folder = self._folder_of(path)
-        settings = self._given if folder is None or self._arguments.profile is not None else folder.settings
-        if self._arguments.sequence or path.is_dir():
+        is_sequence = self._arguments.sequence or path.is_dir()
+        settings = self._given
+        if folder is not None and self._arguments.profile is None:
+            settings = self._steered(folder, path, is_sequence=is_sequence)
+        if is_sequence:
             planned = plan_sequence(path, settings)
             with open_source(frames_in(path)[0]) as source:
                 rate, basis = self._rate(source, planned, settings)
@@ -152,6 +157,13 @@ class _Planner:
             output_dir=output_dir,
             work_dir=self._config.work_dir if folder is not None and self._config is not None else output_dir,
         )
+
+    def _steered(self, folder: Folder, path: Path, *, is_sequence: bool) -> Settings:
+        """The folder's, with what `.kakudai.yaml` files change. Raises `ConfigError` where one has a mistake."""
+        found = self._folder_files.override(folder, path.resolve(), "sequence" if is_sequence else "file")
+        if isinstance(found, Hold):
+            raise ConfigError([found.reason], path=found.place)
+        return found.settings
 
     def _folder_of(self, path: Path) -> Folder | None:
         """The watched folder that `path` lies in."""

@@ -128,6 +128,22 @@ def _fingerprint(config: Path) -> str:
     return load_config(config).folders[0].settings.fingerprint()
 
 
+def test_the_files_that_steer_a_folder_count(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = _service(tmp_path)
+    show = tmp_path / "in" / "show"
+    show.mkdir(parents=True)
+    picture = show / "a.png"
+    write_picture(picture)
+    (show / ".kakudai.yaml").write_text("scale: 3\n")
+    _, told = _plan(capsys, picture, "--config", config, "--quick")
+    width, height = (int(side) for side in told["files"][0]["source_size"].split("x"))
+    assert told["files"][0]["output_size"] == f"{3 * width}x{3 * height}"
+    (show / ".kakudai.yaml").write_text("scael: 3\n")
+    code, told = _plan(capsys, picture, "--config", config, "--quick")
+    assert (code, told["files"][0]["state"]) == (78, "refused")
+    assert "scael" in told["files"][0]["reason"]
+
+
 def test_a_sequence_is_planned_as_one_job(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         write_picture(tmp_path / "cut" / f"{number:04}.png", seed=number)
