@@ -26,7 +26,7 @@ from daemon.lock import state_lock
 from daemon.looks import folders_for_people
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.orders import Orders
-from daemon.place import make_folder, refuse_unsafe
+from daemon.places import prepare_folders, refuse_reload
 from daemon.previews import Previews
 from daemon.rebuild import open_ledger
 from daemon.settling import folder_is_lost
@@ -36,7 +36,7 @@ from daemon.text import printable
 from daemon.watch import Watcher
 from daemon.web.server import WebServer
 from daemon.worker import Worker
-from engine.errors import ConfigError, EnvironmentFault, KakudaiError, OutputError
+from engine.errors import ConfigError, EnvironmentFault, KakudaiError
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ class Service:
         self._ledger_fault: str | None = None
         self._ledger_again_at = 0.0
         self._next_cleaning = self._clock()
-        self._prepare_folders(config)
+        prepare_folders(config, self._ledger)
         self.watcher = self._watch(config)
         self.announcer = Announcer(config, clock=self._clock)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again, news=self.announcer.ended)
@@ -144,9 +144,9 @@ class Service:
         """
         try:
             config = load_config(self._config.path)
-            _refuse_reload(self._config, config)
+            refuse_reload(self._config, config)
             check_installed(config.notify)
-            self._prepare_folders(config)
+            prepare_folders(config, self._ledger)
         except KakudaiError as error:
             log.error("the old configuration is kept: %s; %s", error, error.remedy)
             return
@@ -266,19 +266,6 @@ class Service:
             self._selector.register(process.fd, selectors.EVENT_READ, _nothing)
         self._heard = at_work
 
-    def _prepare_folders(self, config: Config) -> None:
-        """Make folders that were never there; one that was, and is not, is a lost mount, and is waited for."""
-        for folder in config.folders:
-            for place in (folder.input, folder.output):
-                if not place.is_dir():
-                    if self._ledger.place_seen(place):
-                        log.warning("%s: is not there; is a mount lost?", printable(place))
-                        continue
-                    make_folder(place)
-                    log.info("%s: made", printable(place))
-                self._ledger.see_place(place)
-        _refuse_unsafe_places(config)
-
     def _look_again(self, source: Path) -> None:
         self.watcher.forget(source)
         self.watcher.rescan_soon()
@@ -320,26 +307,3 @@ class Service:
 
 def _nothing() -> None:
     """What is readable is read in the next turn."""
-
-
-def _refuse_unsafe_places(config: Config) -> None:
-    """Raise `ConfigError` for every folder where results could overwrite each other."""
-    problems = []
-    for number, folder in enumerate(config.folders):
-        for key, place in (("output", folder.output), ("moved_to", folder.moved_to)):
-            if place is not None and place.is_dir():
-                try:
-                    refuse_unsafe(place)
-                except OutputError as error:
-                    problems.append(f"folders[{number}].{key}: {error}; {error.remedy}")
-    if problems:
-        raise ConfigError(problems, path=config.path)
-
-
-def _refuse_reload(old: Config, new: Config) -> None:
-    """What a running service cannot change."""
-    if not new.folders:
-        raise ConfigError(["folders: none is given, so there is nothing to watch"], path=new.path)
-    for name in ("state_dir", "work_dir"):
-        if getattr(old, name) != getattr(new, name):
-            raise ConfigError([f"{name}: is another; that needs a restart"], path=new.path)
