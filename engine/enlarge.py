@@ -26,6 +26,9 @@ Luma = NDArray[np.float32]
 """(height, width), 0..1 from black to white; sub-black and super-white lie outside."""
 
 
+_NOWHERE, _NOTHING = np.empty(0, np.intp), np.empty(0, np.float32)
+
+
 @dataclass
 class Prepared:
     """Luma as the network is fed with it, within 0..1, and what lay outside."""
@@ -33,7 +36,7 @@ class Prepared:
     image: Luma
     size: Size
     outside: NDArray[np.intp]
-    """Where, in the flat image at `size`. A sigmoid cannot say such values: luma keeps its interpolated ones there."""
+    """Where, in the flat image at `size`. No network can say such values: luma keeps its interpolated ones there."""
     kept: Luma
     beside: Luma | None = None
     """What a network that enlarges by itself never sees, enlarged; None: nothing, as almost always."""
@@ -46,18 +49,28 @@ def enlarge_luma(luma: Luma, size: Size, model: Model) -> Luma:
 
 def prepare(luma: Luma, size: Size, model: Model) -> Prepared:
     """What comes before the network: interpolation to `size`, unless the network enlarges by itself."""
-    nowhere, nothing = np.empty(0, np.intp), np.empty(0, np.float32)
     if model.upscaler is not None and model.upscaler.scale > 1:
-        inside = luma.clip(0, 1)
-        excess = luma - inside
-        beside = resample.resize(excess, size, Interpolation.BICUBIC) if excess.any() else None
-        return Prepared(inside, size, nowhere, nothing, beside)
+        return _for_own_scale(luma, size)
     resized: Luma = resample.resize(luma, size, model.interpolation)
     if model.upscaler is None:
-        return Prepared(resized, size, nowhere, nothing)
+        return Prepared(resized, size, _NOWHERE, _NOTHING)
     clipped = resized.clip(0, 1)
     outside = np.flatnonzero(clipped != resized)
     return Prepared(clipped, size, outside, resized.ravel()[outside])
+
+
+def _for_own_scale(luma: Luma, size: Size) -> Prepared:
+    """What is below black and above white is added afterwards; where it came from, only it is seen."""
+    inside = luma.clip(0, 1)
+    excess = luma - inside
+    if not excess.any():
+        return Prepared(inside, size, _NOWHERE, _NOTHING)
+    resized: Luma = resample.resize(luma, size, Interpolation.BICUBIC)
+    came_from = cv2.resize((excess != 0).astype(np.uint8), (size.width, size.height), interpolation=cv2.INTER_NEAREST)
+    outside = np.flatnonzero((resized.clip(0, 1) != resized) & (came_from != 0))
+    return Prepared(
+        inside, size, outside, resized.ravel()[outside], resample.resize(excess, size, Interpolation.BICUBIC)
+    )
 
 
 def network(prepared: Prepared, model: Model) -> Luma:
@@ -66,7 +79,11 @@ def network(prepared: Prepared, model: Model) -> Luma:
         return prepared.image
     if model.upscaler.scale > 1:
         made = _by_own_scale(prepared.image, prepared.size, model.upscaler)
-        return made if prepared.beside is None else made + prepared.beside
+        if prepared.beside is None:
+            return made
+        made = made + prepared.beside
+        np.put(made, prepared.outside, prepared.kept)
+        return made
     enlarged = np.array(model.upscaler(prepared.image))  # reuse goes on writing into what it returned
     np.put(enlarged, prepared.outside, prepared.kept)
     return enlarged
