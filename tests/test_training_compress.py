@@ -8,6 +8,7 @@ import pytest
 from engine.measure import psnr
 from tests.training_data import blobs, tiny_recipe
 from training.compress import MILD, compress, drawn_quality
+from training.degradations import Degradation
 from training.patches import seen_and_wanted
 from training.recipe import Compression
 
@@ -25,6 +26,14 @@ def test_worse_qualities_change_more_and_none_moves_the_levels(how: Compression,
     assert all(each.shape == picture.shape for each in made.values())
     assert 20 < psnr(made[coarse], picture) < psnr(made[fine], picture) < 60
     assert np.abs(made[fine].mean(axis=(0, 1)) - picture.mean(axis=(0, 1))).max() < 0.7
+
+
+@pytest.mark.parametrize("how", [Degradation.X264, Degradation.JPEG])
+def test_scored_pictures_are_reduced_and_then_compressed(how: Degradation) -> None:
+    picture = blobs(1, 160, 120)
+    made, reduced = how.apply(picture, 2), Degradation.BICUBIC.apply(picture, 2)
+    assert made.shape == reduced.shape == (60, 80, 3)
+    assert 20 < psnr(made, reduced) < 45
 
 
 def test_none_changes_nothing_and_tiny_pictures_stay_as_they_are() -> None:

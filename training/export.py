@@ -11,6 +11,7 @@ import numpy as np
 from engine import __version__, weights
 from engine.errors import MissingInputError, OutputError
 from engine.measure import Score
+from training.degradations import Degradation
 from training.evaluate import evaluate
 from training.methods import methods
 from training.patches import storing_hdf5
@@ -20,6 +21,8 @@ from training.remember import Remembered
 from training.run_folder import RunFolder
 from training.table import Table
 
+_RESTORED = (Degradation.BILINEAR, Degradation.X264, Degradation.JPEG)
+"""What weights that restore are scored on; others on the first."""
 PROTOCOL = "reduced by bilinear interpolation, sizes aligned by cropping; means over pictures"
 FIGURES = {
     "bgr": "PSNR of 8-bit BGR in dB",
@@ -52,7 +55,13 @@ def export(
                 for name, method in methods([str(folder.best)]).items()
                 if name in ("bilinear", "bicubic", folder.best.stem)
             }
-            table = evaluate(pictures_below(test), chosen, scales=[recipe.scale], remembered=remembered)
+            table = evaluate(
+                pictures_below(test),
+                chosen,
+                scales=[recipe.scale],
+                degradations=_RESTORED if recipe.restores else _RESTORED[:1],
+                remembered=remembered,
+            )
             card["scores"] = _scores(table, recipe, named={folder.best.stem: best.network.name}, file=out.name)
         weights.save(out, best.network, arrays, card)
     return card
@@ -89,12 +98,20 @@ def _card(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
 
 
 def _scores(table: Table, recipe: Recipe, *, named: dict[str, str], file: str) -> dict[str, Any]:
+    exact, *others = table.degradations
+    command = f"kakudai-train evaluate --images TEST --weights models/{file} --scales {recipe.scale}"
+
+    def means(degradation: str) -> dict[str, dict[str, float]]:
+        found = table.means(recipe.scale, degradation)
+        return {named.get(name, name): _rounded(score) for name, score in found.items()}
+
     return {
         "pictures": len({row.picture for row in table.rows}),
         "protocol": PROTOCOL,
         "figures": FIGURES,
-        "command": f"kakudai-train evaluate --images TEST --weights models/{file} --scales {recipe.scale}",
-        **{named.get(name, name): _rounded(score) for name, score in table.means(recipe.scale).items()},
+        "command": command + (f" --degradations {' '.join(table.degradations)}" if others else ""),
+        **means(exact),
+        **{f"after {degradation}": means(degradation) for degradation in others},
     }
 
 
