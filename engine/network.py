@@ -1,7 +1,8 @@
 """The networks, as Keras 3 functions. Luma in, luma out; fully convolutional, zero padded at every layer.
 
 A network is known by its name; `NETWORKS` holds all of them with what tiles need to know (own scale, receptive radius).
-Those that enlarge by themselves are one for each scale: `at_scale` tells which one weights belong to.
+Those that enlarge by themselves are one for each scale: `at_scale` tells which one weights belong to. Keras is loaded
+when one is built: who only wants to know what there is does without its seconds and half a gigabyte.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-import engine.backend  # noqa: F401  (chooses Keras' backend, so it comes before Keras)
-from engine import network_subpixel
+if TYPE_CHECKING:
+    import keras
+    from keras import layers
 
-import keras  # isort: skip
-from keras import layers  # isort: skip
-
+SUBPIXEL_SCALES = (2, 3, 4)
 LEAKY_SLOPE = 0.1
 """Slope of LeakyReLU for negative inputs (paper, section III-B)."""
 
@@ -42,22 +43,31 @@ class Network:
         return sum(math.prod(kernel) for kernel in kernels) / self.scale**2
 
 
+def _keras() -> Any:
+    import engine.backend  # noqa: F401  (chooses Keras' backend, so it comes before Keras)
+
+    import keras  # isort: skip
+
+    return keras
+
+
 def _convolution(filters: int, kernel: int, name: str) -> layers.Conv2D:
-    return layers.Conv2D(filters, kernel, padding="same", name=name)
+    return _keras().layers.Conv2D(filters, kernel, padding="same", name=name)
 
 
 def _transposed(filters: int, kernel: int, name: str) -> layers.Conv2DTranspose:
-    return layers.Conv2DTranspose(filters, kernel, padding="same", name=name)
+    return _keras().layers.Conv2DTranspose(filters, kernel, padding="same", name=name)
 
 
 def _stack(name: str, hidden: list[layers.Layer], last: layers.Layer) -> keras.Model:
     """LeakyReLU after each hidden layer, sigmoid after the last, computed in float32 whatever the policy."""
+    keras = _keras()
     luma = keras.Input((None, None, 1), name="luma")
     features = luma
     for layer in hidden:
         features = layer(features)
-        features = layers.LeakyReLU(LEAKY_SLOPE, name=f"{layer.name}_activation")(features)
-    output = layers.Activation("sigmoid", dtype="float32", name="sigmoid")(last(features))
+        features = keras.layers.LeakyReLU(LEAKY_SLOPE, name=f"{layer.name}_activation")(features)
+    output = keras.layers.Activation("sigmoid", dtype="float32", name="sigmoid")(last(features))
     return keras.Model(luma, output, name=name)
 
 
@@ -92,16 +102,23 @@ def msrcnn() -> keras.Model:
     )
 
 
+def _build_subpixel(name: str, *, scale: int, filters: int, blocks: int) -> keras.Model:
+    from engine.network_subpixel import subpixel
+
+    return subpixel(name, scale=scale, filters=filters, blocks=blocks)
+
+
 def _subpixel(name: str, *, filters: int, blocks: int) -> list[Network]:
+    """One for each scale. Their radius: one for each 3x3 convolution on the longest way through."""
     return [
         Network(
             name,
-            functools.partial(network_subpixel.subpixel, name, scale=scale, filters=filters, blocks=blocks),
+            functools.partial(_build_subpixel, name, scale=scale, filters=filters, blocks=blocks),
             scale=scale,
-            radius=network_subpixel.radius(blocks),
+            radius=1 + 2 * blocks + 1 + 1,
             same_bits_in_any_region=True,
         )
-        for scale in network_subpixel.SCALES
+        for scale in SUBPIXEL_SCALES
     ]
 
 

@@ -17,8 +17,6 @@ import engine.backend  # noqa: F401  (chooses Keras' backend, so it comes before
 import keras  # isort: skip
 from keras import layers, ops  # isort: skip
 
-SCALES = (2, 3, 4)
-
 
 def subpixel(name: str, *, scale: int, filters: int, blocks: int) -> keras.Model:
     """A network of `blocks` residual blocks with `filters` features each, for `scale`.
@@ -40,11 +38,6 @@ def subpixel(name: str, *, scale: int, filters: int, blocks: int) -> keras.Model
     enlarged = BilinearPixels(scale, name="bilinear", dtype="float32")(luma)
     pixels = layers.Add(name="pixels", dtype="float32")([enlarged, detail])
     return keras.Model(luma, DepthToSpace(scale, name="depth_to_space", dtype="float32")(pixels), name=name)
-
-
-def radius(blocks: int) -> int:
-    """Receptive radius in input pixels: one for each 3x3 convolution on the longest way through."""
-    return 1 + 2 * blocks + 1 + 1
 
 
 def bilinear_taps(scale: int) -> list[tuple[float, float, float]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -196,3 +198,8 @@ def test_every_shipped_file_is_what_its_card_says() -> None:
         assert weights.load(path).network.name == card.network
         assert card.facts["scores"]["command"]
         assert card.facts["data"]["sources"]
+
+
+def test_who_asks_what_weights_there_are_need_not_wait_for_keras() -> None:
+    code = "import sys; from engine import weights; weights.shipped(); sys.exit('keras' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

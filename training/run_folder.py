@@ -22,7 +22,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import yaml
 from numpy.typing import NDArray
@@ -33,6 +32,8 @@ from engine.files import storing, write_durably
 from engine.plot import plot
 from training.patches import storing_hdf5
 from training.recipe import Recipe, differences, parse_recipe, plain
+
+import keras  # isort: skip  (after the engine, which chooses its backend)
 
 Arrays = list[NDArray[np.float32]]
 _STATE_BYTES = 8 << 20
