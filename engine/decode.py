@@ -56,6 +56,7 @@ class Decoder:
         accept_damage: bool = False,
         queue_bytes: int = QUEUE_BYTES,
         start_s: Fraction | None = None,
+        only: tuple[int, int] | None = None,
         hashed: bool = False,
         stages: Stages | None = None,
     ) -> None:
@@ -65,7 +66,9 @@ class Decoder:
         itself. `accept_damage`: what ffmpeg complains of goes to `damage` instead of being raised.
 
         `hashed`: `with_facts` tells each frame apart. `start_s`: begin at the key frame before that time. How exact
-        that is, is up to the file: compare the facts; what ffmpeg complains of means nothing then.
+        that is, is up to the file: compare the facts; what ffmpeg complains of means nothing then. `only`: the PTS of
+        the first and the last frame that are wanted; those before and after them need not be given, and are not where
+        frames are not deinterlaced.
         """
         self.damage: list[str] = []
         self._stages = stages if stages is not None else Stages()
@@ -90,6 +93,7 @@ class Decoder:
                     hashed=hashed,
                     deinterlaced_as=deinterlaced_as,
                     start_s=start_s,
+                    only=only,
                 ),
                 silence_s=limits.silence_s,
                 subject=source.path,
@@ -192,7 +196,13 @@ class Decoder:
 
 
 def exact_output(
-    source: Source, info: EpisodeInfo, *, limits: Limits, deinterlaced_as: str | None, start_s: Fraction | None = None
+    source: Source,
+    info: EpisodeInfo,
+    *,
+    limits: Limits,
+    deinterlaced_as: str | None,
+    start_s: Fraction | None = None,
+    only: tuple[int, int] | None = None,
 ) -> tuple[Any, dict[str, str | None]]:
     """The video as an input of ffmpeg-python, and the options of an output that is to hold just its frames."""
     where: dict[str, str | None] = {}
@@ -200,9 +210,11 @@ def exact_output(
         # by the container's own times, and everything from the key frame on: the PTS tell which frame is which
         where = {"noaccurate_seek": None, "seek_timestamp": "1", "ss": f"{float(start_s):.6f}"}
     stream = source_input(source, limits, copyts=None, noautorotate=None, **where)[str(info.video_index)]
-    fields: dict[str, str | None] = (
-        {"vf": f"bwdif=send_frame:{deinterlaced_as}:all", "pix_fmt": info.format.pix_fmt} if deinterlaced_as else {}
-    )
+    fields: dict[str, str | None] = {}
+    if deinterlaced_as:  # it counts time in half ticks, and looks at frames before and after
+        fields = {"vf": f"bwdif=send_frame:{deinterlaced_as}:all", "pix_fmt": info.format.pix_fmt}
+    elif only is not None:
+        fields = {"vf": f"trim=start_pts={only[0]}:end_pts={only[1] + 1}"}
     return stream, {**exact_options(), **fields}
 
 
@@ -215,8 +227,11 @@ def _decode_command(
     hashed: bool,
     deinterlaced_as: str | None,
     start_s: Fraction | None,
+    only: tuple[int, int] | None,
 ) -> list[str]:
-    stream, exact = exact_output(source, info, limits=limits, deinterlaced_as=deinterlaced_as, start_s=start_s)
+    stream, exact = exact_output(
+        source, info, limits=limits, deinterlaced_as=deinterlaced_as, start_s=start_s, only=only
+    )
     facts = {**exact, **HASHED} if hashed else {**exact_options(), "f": "framecrc"}
     return command(
         stream.output("pipe:1", f="rawvideo", **exact),

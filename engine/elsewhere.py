@@ -66,7 +66,7 @@ class MadeSegment:
     bytes: int
     sha256: str
     seconds: float
-    """That its maker spent on it."""
+    """Of its turn at the network. Before and after it others had theirs: of these the speed of a maker is reckoned."""
     shift: Mapping[str, object] = field(default_factory=dict)
     """`engine.color.PlaneEnlarger.mean_shift` of its frames."""
     asked_pixels: int = 0

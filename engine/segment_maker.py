@@ -7,6 +7,7 @@ held against what a decode from the very beginning gave, and where one differs t
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from fractions import Fraction
@@ -33,10 +34,18 @@ from engine.stages import Stages
 
 
 class SegmentMaker:
-    """One episode on the machine that works on it, with its network. Keep it for the episode's other segments."""
+    """One episode on the machine that works on it, with its network. Keep it for the episode's other segments.
 
-    def __init__(self, source: Source, order: EpisodeOrder) -> None:
-        """Raises `KakudaiError` for what keeps this machine from making what was ordered."""
+    Two threads may make segments: while one has its turn at the network, what the other made before is flushed and
+    checked, and the frames that it needs next are decoded.
+    """
+
+    def __init__(self, source: Source, order: EpisodeOrder, *, turn: threading.Lock | None = None) -> None:
+        """`turn` is held while the network works: give the same to all that share a GPU or processors.
+
+        Raises `KakudaiError` for what keeps this machine from making what was ordered.
+        """
+        self._turn = turn if turn is not None else threading.Lock()
         self._source, self._order, self._settings = source, order, order.settings
         self._info = probe_episode(source, limits=self._settings.limits, settings=self._settings)
         self._video = video_of(
@@ -62,11 +71,10 @@ class SegmentMaker:
 
         Raises `ProcessingError` where the frames are not those that were ordered, from wherever they are decoded.
         """
-        began = time.monotonic()
         starts = [None] if order.start_pts is None else [order.start_pts * self._info.time_base, None]
         for start_s in starts:
             try:
-                return self._make(order, target, start_s, began)
+                return self._make(order, target, start_s)
             except _OtherFramesError as error:
                 target.unlink(missing_ok=True)
                 problem = str(error)
@@ -79,7 +87,7 @@ class SegmentMaker:
             path=self._source.path,
         )
 
-    def _make(self, order: SegmentOrder, target: Path, start_s: Fraction | None, began: float) -> MadeSegment:
+    def _make(self, order: SegmentOrder, target: Path, start_s: Fraction | None) -> MadeSegment:
         place = _OneSegment(order, target)
         limits = self._settings.limits
         enlarge = plane_enlarger(
@@ -90,7 +98,6 @@ class SegmentMaker:
             settings=self._settings,
             model=self._model,
         )
-        asked, computed = self._pixels()
         stages = Stages()
         with (
             Decoder(
@@ -100,6 +107,7 @@ class SegmentMaker:
                 deinterlaced_as=self._order.fields,
                 accept_damage=True,  # the frames themselves are compared
                 start_s=start_s,
+                only=(order.frames[0].pts, order.frames[-1].pts),
                 hashed=True,
                 stages=stages,
             ) as decoder,
@@ -112,20 +120,16 @@ class SegmentMaker:
                 stages=stages,
             ) as writer,
         ):
-
-            def wanted() -> Iterator[Planes]:
-                for planes in _just(decoder.with_facts(), order.frames):
-                    writer.reserve()
-                    yield planes
-
-            def stop() -> None:
-                decoder.stop()
-                writer.stop()
-
-            with Pipeline(wanted(), steps_of(enlarge), stages=stages, stop=stop) as pipeline:
-                for planes in pipeline:
-                    writer.put(order.index, planes)
-                writer.finish()
+            with self._turn:
+                began = time.monotonic()
+                asked, computed = self._pixels()
+                wanted = _just(decoder.with_facts(), order.frames)
+                with Pipeline(wanted, steps_of(enlarge), stages=stages, stop=decoder.stop) as pipeline:
+                    for planes in pipeline:
+                        writer.put(order.index, planes)
+                asked_now, computed_now = self._pixels()
+                seconds = time.monotonic() - began
+            writer.finish()
         assert place.encoded is not None
         if (found := count_decoded(target, limits=limits)) != len(order.frames):
             raise ProcessingError(
@@ -133,13 +137,12 @@ class SegmentMaker:
                 remedy="try again; if it happens each time, choose another encoder",
                 path=self._source.path,
             )
-        asked_now, computed_now = self._pixels()
         return MadeSegment(
             order.index,
             place.encoded.frames,
             place.encoded.bytes,
             place.encoded.sha256,
-            round(time.monotonic() - began, 3),
+            round(seconds, 3),
             enlarge.mean_shift,
             asked_now - asked,
             computed_now - computed,

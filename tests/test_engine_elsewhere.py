@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from engine import job, segments
 from engine.elsewhere import Crew, CrewGoneError, EpisodeOrder, MadeSegment, SegmentOrder
 from engine.errors import InputError, ProcessingError
+from engine.segment_check import count_decoded
 from engine.segment_maker import SegmentMaker
 from engine.settings import Container, Damaged, Deinterlace, Device, Settings
 from engine.source import Source, open_source
@@ -25,7 +27,7 @@ SETTINGS = Settings(model="bicubic", encoder=media.FAST, device=Device.CPU)
 
 
 class Workshop:
-    """A crew of one, in this process, that makes the latest order first. Counts decodes that began at the beginning."""
+    """A crew in this process, of two threads with one network, that makes the latest orders first."""
 
     def __init__(self, maker: SegmentMaker) -> None:
         self._maker = maker
@@ -38,8 +40,11 @@ class Workshop:
     def finished(self, *, wait_s: float) -> list[MadeSegment]:
         if not self._orders:
             return []
-        self.made.append(self._maker.make(*self._orders.pop()))
-        return self.made[-1:]
+        both = [self._orders.pop() for _ in self._orders[-2:]]
+        with ThreadPoolExecutor(2) as threads:
+            made = list(threads.map(lambda order: self._maker.make(*order), both))
+        self.made += made
+        return made
 
     def facts(self) -> dict[str, object]:
         return {}
@@ -87,11 +92,9 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> list[Fraction | None]:
     found: list[Fraction | None] = []
     make = SegmentMaker._make
 
-    def noted(
-        self: SegmentMaker, order: SegmentOrder, target: Path, start_s: Fraction | None, at: float
-    ) -> MadeSegment:
+    def noted(self: SegmentMaker, order: SegmentOrder, target: Path, start_s: Fraction | None) -> MadeSegment:
         found.append(start_s)
-        return make(self, order, target, start_s, at)
+        return make(self, order, target, start_s)
 
     monkeypatch.setattr(SegmentMaker, "_make", noted)
     return found
@@ -168,6 +171,18 @@ def test_the_network_and_its_reuse_give_the_same_bits(tmp_path: Path, monkeypatc
     here, there, crews = both_ways(media.fansub(tmp_path / "a.mkv"), tmp_path, settings)
     assert media.stream_hashes(here, "v") == media.stream_hashes(there, "v")
     assert all(made.asked_pixels for made in crews[0].made)
+
+
+def test_a_segment_is_whole_when_each_of_its_frames_can_be_decoded(tmp_path: Path) -> None:
+    whole = media.video(tmp_path / "a.mkv", frames=30)
+    assert count_decoded(whole, limits=SETTINGS.limits) == 30
+    content = bytearray(whole.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 64] = bytes(64)
+    spoilt = tmp_path / "b.mkv"
+    spoilt.write_bytes(content)
+    with pytest.raises(ProcessingError, match="cannot be decoded"):
+        count_decoded(spoilt, limits=SETTINGS.limits)
 
 
 class Spoiler(Workshop):
