@@ -17,6 +17,7 @@ from pathlib import Path
 
 from daemon.announce import check_installed, send_now
 from daemon.cluster.settings import Cluster, check_cluster
+from daemon.cluster.shared_folder import sharing
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Notify
 from daemon.place import refuse_unsafe
@@ -152,9 +153,18 @@ def _cluster(cluster: Cluster | None) -> Iterator[Finding]:
     except ToolError as error:
         yield Finding("cluster", "missing", error.reason, error.remedy)
         return
-    yield Finding(
-        "cluster", "ok", f"{cluster.address}, Ray {metadata.version('ray')}; its nodes are seen when it works"
-    )
+    ray = metadata.version("ray")
+    has_token = tuple(map(int, re.findall(r"\d+", ray)[:2])) >= (2, 52)
+    no_token = "" if has_token else "; it ignores RAY_AUTH_MODE=token, which Ray 2.52 does not: upgrade it"
+    yield Finding("cluster", "ok", f"{cluster.address}, Ray {ray}; its nodes are seen when it works{no_token}")
+    if cluster.shared is not None:
+        try:
+            with sharing(cluster.shared):
+                told = f"{cluster.shared}; the nodes prove that they see it when they join"
+                yield Finding("shared folder", "ok", told)
+        except (OSError, KakudaiError) as error:
+            remedy = "mount or make it, for the user that runs the service; without it all goes through Ray"
+            yield Finding("shared folder", "missing", f"{cluster.shared}: {error}", remedy)
 
 
 def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:

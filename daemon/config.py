@@ -232,3 +232,6 @@ def _check_places(config: Config, sections: list[Section]) -> None:
             section.complain("input", f"holds work_dir ({config.work_base}); give the work files a folder elsewhere")
         if config.state_dir.is_relative_to(folder.input):
             section.complain("input", f"holds state_dir ({config.state_dir}); give the state a folder elsewhere")
+        shared = config.cluster.shared if config.cluster is not None else None
+        if shared is not None and shared.is_relative_to(folder.input):
+            section.complain("input", f"holds cluster.shared ({shared}); share the folder above it, or another")

@@ -136,6 +136,7 @@ CLUSTER = (
     _whole("episodes", 1, 64),
     _whole("in_flight_bytes", 1 << 20, 1 << 40),
     _flag("shared_sources"),
+    _path("shared"),
 )
 """Absent: all work is done here."""
 PROFILE = (

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -34,7 +34,7 @@ def free_port() -> int:
 class RayCluster:
     """`start` and `kill` take the name of a node; the first one that is started is the head."""
 
-    def __init__(self, *, wrappers: dict[str, Sequence[str]] | None = None) -> None:
+    def __init__(self, *, wrappers: Mapping[str, Sequence[str]] | None = None) -> None:
         """`wrappers`: what a node's command is started with, such as `taskset -c 0`."""
         self.folder = Path(tempfile.mkdtemp(prefix="kakudai-ray-", dir="/tmp"))  # socket paths must be short
         self.port, self.client_port = free_port(), free_port()
@@ -51,21 +51,26 @@ class RayCluster:
         quiet = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ADDRESS": self.address, "RAY_AUTH_MODE": "disabled"}
         return {**quiet, "RAY_DISABLE_IMPORT_WARNING": "1", "RAY_raylet_start_wait_time_s": "120"}
 
-    def start(self, node: str, *, cpus: int = 1, **environment: str) -> Self:
-        """Returns once the node is part of the cluster. Ray gives up early on a busy machine: it is asked again."""
+    def start(self, node: str, *, cpus: int = 1, gpus: int = 0, **environment: str) -> Self:
+        """Returns once the node is part of the cluster. Ray gives up early on a busy machine: it is asked again.
+
+        Ray believes a node what it says of its `gpus`.
+        """
         for _ in range(_TRIES):
-            done = self._start(node, cpus, environment)
+            done = self._start(node, {"num-cpus": str(cpus), "num-gpus": str(gpus)}, environment)
             if done.returncode == 0:
                 return self
             self.kill(node)
         raise AssertionError(done.stdout + done.stderr)
 
-    def _start(self, node: str, cpus: int, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    def _start(
+        self, node: str, resources: dict[str, str], environment: dict[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         ports = {
             name: str(free_port())
             for name in ("dashboard-agent-listen-port", "dashboard-agent-grpc-port", "metrics-export-port")
         }
-        options = {"node-ip-address": _HOST, "num-cpus": str(cpus), "object-store-memory": str(STORE_BYTES), **ports}
+        options = {"node-ip-address": _HOST, "object-store-memory": str(STORE_BYTES), **resources, **ports}
         if self.head in (None, node):
             self.head = node
             options |= {"port": str(self.port), "ray-client-server-port": str(self.client_port)}

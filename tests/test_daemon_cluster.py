@@ -59,6 +59,12 @@ def made_here(base: Path, source: Path) -> Path:
     return output
 
 
+def another_folder_at(path: Path) -> list[str]:
+    """What a node is started with to see a file system of its own there."""
+    own = "-m" if os.geteuid() == 0 else "-rm"
+    return ["unshare", own, "sh", "-c", f'mount -t tmpfs none {path} && exec "$@"', "sh"]
+
+
 def patiently(condition: Callable[[], object]) -> None:
     eventually(condition, patience_s=PATIENCE_S)
 
@@ -95,33 +101,44 @@ def node_states(service: ServiceRunner) -> list[str]:
     return sorted(node["state"] for node in cluster["nodes"])
 
 
+def node_reasons(service: ServiceRunner) -> list[str | None]:
+    return [node["reason"] for node in service.status()["cluster"]["nodes"] if node["state"] == "works"]
+
+
 def test_workers_and_nodes_die_and_come_and_two_episodes_are_what_one_machine_makes(tmp_path: Path) -> None:
-    one, two = draw(tmp_path / "One.mkv", 120), draw(tmp_path / "Two.mkv", 40, seed=5)
-    with RayCluster() as cluster:
+    one, two = draw(tmp_path / "One.mkv", 150), draw(tmp_path / "Two.mkv", 40, seed=5)
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    with RayCluster(wrappers={"c": another_folder_at(shared)}) as cluster:
         cluster.start("a").start("b")
-        with ServiceRunner(tmp_path, configuration(cluster.address)) as service:
+        with ServiceRunner(tmp_path, configuration(cluster.address, shared=shared)) as service:
             for source in (one, two):
                 shutil.copy(source, service.inbox)
             service.start(**cluster.environment)
             rows = Rows(service)
             patiently(lambda: service.status()["also_running"])  # the second began before the first was done
             patiently(lambda: node_states(service) == ["works", "works"])
+            patiently(lambda: list(shared.glob(".kakudai-*/*.source")))  # read there by the nodes
             patiently(lambda: rows.look() >= 2)
             patiently(lambda: cluster.kill("b", command=f"{WORKER}.make"))  # in mid-segment
             patiently(lambda: rows.look() >= 5)
             assert cluster.kill("b") > 1  # the whole node
             cluster.start("c")
+            patiently(lambda: rows.look() and "not the same folder there, or not mounted" in str(node_reasons(service)))
             patiently(lambda: rows.look() >= 0 and service.count("delivered") == 2)
             state = service.status()
             service.stop()
     reports = reports_of(service)
     made = [reports[name]["elsewhere"]["segments_by_node"] for name in ("One.mkv", "Two.mkv")]
-    assert [sum(by_node.values()) for by_node in made] == [12, 4]  # each once
-    assert len(rows.seen) == 16
+    assert [sum(by_node.values()) for by_node in made] == [15, 4]  # each once
+    assert len(rows.seen) == 19
     assert all(len(written) == 1 for written in rows.seen.values())
-    assert sum(node["segments"] for node in state["cluster"]["nodes"]) >= 16
+    assert sum(node["segments"] for node in state["cluster"]["nodes"]) >= 19
     assert sum(node["failures"] for node in state["cluster"]["nodes"]) >= 1
-    assert "gone" in [node["state"] for node in state["cluster"]["nodes"]]
+    in_shared = [reports[name]["elsewhere"]["segments_shared"] for name in ("One.mkv", "Two.mkv")]
+    assert 0 < sum(in_shared) < 19
+    assert list(shared.iterdir()) == []
+    assert [node["state"] for node in state["cluster"]["nodes"]].count("works") == 2  # b is gone, or soon known to be
     for source in (one, two):
         (output,) = service.outbox.glob(f"{source.stem}*")
         assert_same_video(output, made_here(tmp_path / source.stem, source))
@@ -131,7 +148,7 @@ def test_the_service_and_then_the_head_are_killed_and_started_again(tmp_path: Pa
     source = draw(tmp_path / "Show.mkv", 100)
     with RayCluster() as cluster:
         cluster.start("a").start("b")
-        with ServiceRunner(tmp_path, configuration("auto")) as service:
+        with ServiceRunner(tmp_path, configuration("auto", episodes=4)) as service:
             shutil.copy(source, service.inbox)
             service.start(**cluster.environment)
             rows = Rows(service)
@@ -149,6 +166,8 @@ def test_the_service_and_then_the_head_are_killed_and_started_again(tmp_path: Pa
     details = reports_of(service)["Show.mkv"]
     assert details["segments_reused"] >= before
     assert details["elsewhere"]["reconnected"] >= 1
+    # half of the nodes are the episode's own, and the other does nothing else
+    assert len(details["elsewhere"]["segments_by_node"]) >= 2
     assert after < 10
     assert len(rows.seen) == 10
     assert all(len(written) == 1 for written in rows.seen.values())
@@ -156,30 +175,38 @@ def test_the_service_and_then_the_head_are_killed_and_started_again(tmp_path: Pa
     assert_same_video(output, made_here(tmp_path / "here", source))
 
 
-def test_a_node_with_another_ffmpeg_is_refused_with_the_reason(tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir()
-    wrapper = other / "ffmpeg"
-    real = shutil.which("ffmpeg")
-    wrapper.write_text(f'#!/bin/sh\n[ "$1" = -version ] && echo "ffmpeg version 1.0" || exec {real} "$@"\n')
+def another_ffmpeg(folder: Path, script: str) -> str:
+    """A PATH on which ffmpeg does what `script` says, and else what it always does."""
+    folder.mkdir()
+    wrapper = folder / "ffmpeg"
+    wrapper.write_text(f'#!/bin/sh\n{script}\nexec {shutil.which("ffmpeg")} "$@"\n')
     wrapper.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"
+
+
+def test_nodes_with_another_or_a_broken_ffmpeg_get_no_work_and_the_reason_is_told(tmp_path: Path) -> None:
+    other = another_ffmpeg(tmp_path / "other", '[ "$1" = -version ] && echo "ffmpeg version 1.0" && exit')
+    broken = another_ffmpeg(tmp_path / "broken", 'case "$*" in *libx264*) echo "[fatal] no memory" >&2; exit 1;; esac')
     base = CONFIG.replace("web: false", "web: {port: 0}")
     with RayCluster() as cluster:
-        cluster.start("a").start("b", PATH=f"{other}:{os.environ['PATH']}")
+        cluster.start("a").start("b", PATH=other).start("c", PATH=broken)
         client = f"ray://127.0.0.1:{cluster.client_port}"  # as a service without a node of its own reaches it
         with ServiceRunner(tmp_path, configuration(client, base, when_gone="local")) as service:
-            draw(service.inbox / "Show.mkv", 30)
+            draw(service.inbox / "Show.mkv", 80)
             service.start(**cluster.environment)
             patiently(lambda: service.count("delivered") == 1)
-            nodes = {node["state"]: node for node in service.status()["cluster"]["nodes"]}
+            nodes = service.status()["cluster"]["nodes"]
             page = WebClient(service.status()["web"]["address"]).get("/").text
             text = media.call(sys.executable, "-m", "daemon.cli", "status", "--config", service.config).decode()
             service.stop()
-    assert "ffmpeg is ffmpeg version 1.0 there" in nodes["set aside"]["reason"]
-    assert (nodes["works"]["segments"], nodes["set aside"]["segments"]) == (3, 0)
+    assert sorted((node["state"], node["segments"]) for node in nodes) == [("set aside", 0)] * 2 + [("works", 8)]
+    reasons = " ".join(str(node["reason"]) for node in nodes)
+    assert "ffmpeg is ffmpeg version 1.0 there" in reasons
+    assert "failed 3 times in a row: ffmpeg" in reasons
     for shown in (text, page):
-        assert "set aside" in shown
+        assert shown.count("set aside") >= 2
         assert "ffmpeg version 1.0 there" in shown
+        assert "failed 3 times in a row: ffmpeg" in shown
 
 
 @pytest.mark.parametrize("when_gone", ["wait", "local"])

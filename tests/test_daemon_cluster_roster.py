@@ -52,16 +52,18 @@ def test_a_node_that_keeps_failing_is_set_aside_and_tried_again() -> None:
     roster.see([CPU_NODE])
     (slot,) = roster.to_open()
     roster.joined(slot)
+    for _ in range(FAILURES_IN_A_ROW):
+        roster.failed(slot, "bad option")  # of a segment that nobody can make
     for _ in range(FAILURES_IN_A_ROW - 1):
-        roster.failed(slot, "disk full")
+        roster.blame(slot.node, "disk full")
     roster.worked(slot, frames=240, seconds=10)  # a success between them: they are not in a row
     for _ in range(FAILURES_IN_A_ROW - 1):
-        roster.failed(slot, "disk full")
+        roster.blame(slot.node, "disk full")
     assert roster.usable() == [slot]
-    roster.failed(slot, "disk full")
+    roster.blame(slot.node, "disk full")
     assert roster.usable() == []
     (row,) = roster.table()
-    assert (row["state"], row["failures"], row["segments"]) == ("set aside", 5, 1)
+    assert (row["state"], row["failures"], row["segments"]) == ("set aside", 3, 1)
     assert row["reason"] == "failed 3 times in a row: disk full"
     assert row["frames_per_second"] == 24.0
     clock.now += SET_ASIDE_S
@@ -109,6 +111,20 @@ def test_the_service_adds_up_and_tells_the_next_job_who_is_unfit() -> None:
     assert view.plain(None) is None
 
 
+def test_a_node_that_does_not_see_the_shared_folder_works_all_the_same_and_it_is_told() -> None:
+    roster = Roster(Workers(cpus=5), Device.CPU)
+    roster.see([CPU_NODE])
+    (slot,) = roster.to_open()
+    roster.joined(slot)
+    assert roster.shares(slot)
+    roster.unshare(slot, "/mnt/anime is not mounted")
+    assert not roster.shares(slot)
+    assert roster.usable() == [slot]
+    (row,) = roster.table()
+    assert (row["state"], row["failures"]) == ("works", 0)
+    assert row["reason"] == "does not use the shared folder: /mnt/anime is not mounted"
+
+
 @pytest.mark.parametrize("wrong", [{"workers": "x"}, {"reason": None, "until": "soon"}, {"busy": [1]}])
 def test_what_cannot_be_a_node_is_not_believed(wrong: dict[str, object]) -> None:
     roster = Roster(Workers(), Device.CPU)
@@ -120,11 +136,11 @@ def test_what_cannot_be_a_node_is_not_believed(wrong: dict[str, object]) -> None
 
 def test_the_configuration_names_a_cluster(tmp_path: Path) -> None:
     problems: list[str] = []
-    text = "cluster: {address: 'ray://10.0.0.1:10001', workers: {gpus: 0.5}, when_gone: local, shared_sources: true}"
+    text = "cluster: {address: 'ray://10.0.0.1:10001', workers: {gpus: 0.5}, when_gone: local, shared: /mnt/anime}"
     config = parse_config(text, path=tmp_path / "config.yaml", problems=problems)
     assert problems == []
     assert config.cluster == Cluster(
-        "ray://10.0.0.1:10001", Workers(gpus=0.5), when_gone=WhenGone.LOCAL, shared_sources=True
+        "ray://10.0.0.1:10001", Workers(gpus=0.5), when_gone=WhenGone.LOCAL, shared=Path("/mnt/anime")
     )
     again = parse_config(show(config), path=tmp_path / "config.yaml", problems=problems)
     assert (again.cluster, problems) == (config.cluster, [])

@@ -6,6 +6,8 @@ Nothing of Ray here: the agent is a process of its own.
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import multiprocessing
 import os
 import subprocess
@@ -13,12 +15,13 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from daemon.cluster.settings import Cluster, WhenGone
+from daemon.cluster.shared_folder import Sharing, sharing
 from daemon.cluster.wire import Begin, Made, Nodes, NotMade, NotStored, Submit
 from engine import errors
 from engine.elsewhere import Crew, CrewGoneError, EpisodeOrder, MadeSegment, SegmentOrder
@@ -26,8 +29,12 @@ from engine.errors import EnvironmentFault, KakudaiError, ProcessingError
 from engine.files import storage_error
 from engine.source import Source
 
+log = logging.getLogger(__name__)
+
 _AGAIN_S = 2.0
 """Seconds between two attempts at reaching the cluster."""
+_LAST_WORDS_S = 2.0
+"""Seconds for an agent that ends to say why, in the job's log."""
 _REMEDY = "look at `ray status` on the head; work goes on by itself once workers are there"
 
 Tell = Callable[[list[dict[str, Any]], str | None], None]
@@ -41,13 +48,25 @@ def cluster_crew(
 
     @contextmanager
     def gather(episode: EpisodeOrder, source: Source) -> Iterator[Crew]:
-        crew = ClusterCrew(cluster, episode, source, set_aside=dict(set_aside), tell=tell)
-        try:
+        with ExitStack() as stack:
+            place = _shared_place(cluster, stack)
+            crew = ClusterCrew(cluster, episode, source, set_aside=dict(set_aside), tell=tell, place=place)
+            stack.callback(crew.close)
             yield crew
-        finally:
-            crew.close()
 
     return gather
+
+
+def _shared_place(cluster: Cluster, stack: ExitStack) -> Sharing | None:
+    """A place in the shared folder, as long as the stack is open; None where there is none to be had."""
+    if cluster.shared is None:
+        return None
+    try:
+        return stack.enter_context(sharing(cluster.shared))
+    except (OSError, KakudaiError) as error:
+        reason = error.reason if isinstance(error, KakudaiError) else error.strerror
+        log.warning("cluster.shared: %s: %s; everything goes through Ray", cluster.shared, reason)
+        return None
 
 
 class ClusterCrew:
@@ -61,11 +80,13 @@ class ClusterCrew:
         *,
         set_aside: dict[str, tuple[str, float]],
         tell: Tell,
+        place: Sharing | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._cluster, self._episode, self._source = cluster, episode, source
         self._set_aside = set_aside
         self._tell = tell
+        self._place = place
         self._clock = clock
         self._open: dict[int, Submit] = {}
         self._agent: tuple[subprocess.Popen[bytes], Connection] | None = None
@@ -73,6 +94,7 @@ class ClusterCrew:
         self._alone_since: float | None = None
         self._problem = "nothing was heard of it"
         self._made_by: Counter[str] = Counter()
+        self._shared = 0
         self._agents = 0
         self._names: dict[str, str] = {}
 
@@ -97,6 +119,7 @@ class ClusterCrew:
             if isinstance(message, Made):
                 if self._open.pop(message.segment.index, None) is not None:
                     self._made_by[message.node] += 1
+                    self._shared += message.shared
                     made.append(message.segment)
             elif message is not None:
                 self._take(message)
@@ -107,9 +130,13 @@ class ClusterCrew:
         return made
 
     def facts(self) -> dict[str, object]:
-        """Segments by node, and how often the cluster had to be reached anew."""
+        """Segments by node, those that came through the shared folder, and how often the cluster was reached anew."""
         by_name = {f"{self._names.get(node, 'node')} ({node[:12]})": count for node, count in self._made_by.items()}
-        return {"segments_by_node": by_name, "reconnected": max(0, self._agents - 1)}
+        return {
+            "segments_by_node": by_name,
+            "segments_shared": self._shared,
+            "reconnected": max(0, self._agents - 1),
+        }
 
     def close(self) -> None:
         """End the agent: segments under way are dropped."""
@@ -146,6 +173,7 @@ class ClusterCrew:
                 self._source.size,
                 self._custom_weights(),
                 self._set_aside,
+                self._place,
             )
         )
         for submit in self._open.values():
@@ -180,6 +208,9 @@ class ClusterCrew:
 
     def _lost(self) -> None:
         """Ray ends its driver's process when it loses the cluster; another one may find it again."""
+        assert self._agent is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._agent[0].wait(_LAST_WORDS_S)
         self.close()
         self._again_at = self._clock() + _AGAIN_S
         if self._alone_since is None:

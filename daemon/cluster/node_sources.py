@@ -1,6 +1,7 @@
-"""Sources on a node: each fetched once, whoever on the node needs it first, proven by its hash, removed after its use.
+"""What a node keeps: sources, each fetched once, whoever on the node needs it first, proven by its hash, removed after
+its use; and for each worker a folder for its finished segments.
 
-A source in use is held by a shared lock, which the kernel lets go of when its process dies, however that dies.
+What is in use is held by a lock, which the kernel lets go of when its process dies, however that dies.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -71,8 +73,24 @@ def shared_source(path: Path, sha256: str) -> bool:
         return False
 
 
+@contextmanager
+def worker_folder(folder: Path) -> Iterator[Path]:
+    """A folder for one worker's finished segments, as long as the worker lives."""
+    own = folder / f"worker-{os.getpid()}"
+    with storing(own):
+        shutil.rmtree(own, ignore_errors=True)  # of one that was killed, and had our number
+        own.mkdir(mode=0o700)
+        with (own / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield own
+
+
 def sweep(folder: Path) -> None:
     """Remove what workers that were killed have left."""
+    for own in folder.glob("worker-*"):
+        with contextlib.suppress(OSError), (own / "lock").open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(own, ignore_errors=True)
     for path in folder.glob("*.source*"):
         try:
             if time.time() - path.stat().st_mtime < LEFT_OVER_S:

@@ -52,6 +52,7 @@ class _Node:
     failures: int = 0
     failures_in_a_row: int = 0
     last_reason: str | None = None
+    unshared: str | None = None
     rates: list[float] = field(default_factory=list)
 
 
@@ -143,15 +144,29 @@ class Roster:
             node.rates = [*node.rates[1 - _KEPT_RATES :], frames / max(seconds, 1e-6)]
 
     def failed(self, slot: Slot, reason: str) -> None:
-        """A segment did not. Too many in a row, and the node is set aside."""
+        """A segment did not; whose fault it was may be seen later."""
         node = self._nodes.get(slot.node) or self._lost.get(slot.node)
+        if node is not None:
+            node.failures += 1
+            node.last_reason = reason
+
+    def blame(self, id_: str, reason: str) -> None:
+        """It was the node's fault. Too many in a row, and it is set aside."""
+        node = self._nodes.get(id_) or self._lost.get(id_)
         if node is None:
             return
-        node.failures += 1
         node.failures_in_a_row += 1
-        node.last_reason = reason
         if node.failures_in_a_row >= FAILURES_IN_A_ROW:
-            self.set_aside(slot.node, f"failed {node.failures_in_a_row} times in a row: {reason}")
+            self.set_aside(id_, f"failed {node.failures_in_a_row} times in a row: {reason}")
+
+    def shares(self, slot: Slot) -> bool:
+        """Whether its node uses the shared folder, if there is one."""
+        return slot.node in self._nodes and self._nodes[slot.node].unshared is None
+
+    def unshare(self, slot: Slot, reason: str) -> None:
+        """From now on its node is sent everything, and sends it back."""
+        if slot.node in self._nodes:
+            self._nodes[slot.node].unshared = f"does not use the shared folder: {reason}"
 
     def set_aside(self, node: str, reason: str) -> None:
         """Give a node nothing for a while."""
@@ -169,7 +184,7 @@ class Roster:
 
     def _row(self, node: _Node, state: str) -> dict[str, Any]:
         id_ = node.seen.id
-        reason, until = node.last_reason, None
+        reason, until = node.last_reason or node.unshared, None
         if not state and self.is_set_aside(id_):
             state = "set aside"
             reason, until = self._set_aside[id_]

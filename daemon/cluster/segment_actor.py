@@ -1,6 +1,7 @@
 """The worker of a slot: a process on a node that holds the compiled network and makes one segment after the other.
 
 Started by Ray, under a name, so that the jobs of a service share it. It ends by itself when nobody needs it any more.
+A finished segment stays on the node until its job has room for it, and takes it.
 """
 
 from __future__ import annotations
@@ -8,26 +9,35 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
+import shutil
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from daemon.cluster.node_sources import held_source, node_folder, shared_source, sweep
+import ray
+
+from daemon.cluster.node_sources import held_source, node_folder, shared_source, sweep, worker_folder
 from daemon.cluster.passport import differences, passport
-from daemon.cluster.wire import Failure
+from daemon.cluster.ready import Ready
+from daemon.cluster.shared_folder import Sharing, leave, prove
+from daemon.cluster.shares import AHEAD
+from daemon.cluster.wire import Failure, Joined, Taken
 from engine.elsewhere import EpisodeOrder, MadeSegment, SegmentOrder
-from engine.errors import EnvironmentFault, KakudaiError, ToolError
+from engine.errors import EnvironmentFault, KakudaiError, ProcessingError, ToolError
 from engine.files import storage_error
 from engine.settings import Device
 from engine.source import open_source
 
+CONCURRENCY = {"make": AHEAD, "take": 2}
+"""Calls of each group at the same time; all others one at a time, beside them."""
 IDLE_S = 120.0
 """Seconds without work after which a worker ends and gives its part of the machine back."""
+NOT_TAKEN_S = 3600.0
+"""Seconds after which a finished segment that nobody takes is removed: its job is no more."""
 _LOOK_S = 1.0
 _MOST_READY = 4
 """Episodes of which source and network are kept ready; each may take some hundred megabytes."""
@@ -35,16 +45,17 @@ _MOST_READY = 4
 
 @dataclass(frozen=True)
 class Offer:
-    """How a node gets a source: under the service's own path where it is shared, else in pieces from Ray's store."""
+    """How a node gets a source: under a path where it sees it there, else in pieces from Ray's store."""
 
-    path: Path
-    shared: bool
+    path: Path | None
     pieces: tuple[Any, ...]
     custom_weights: tuple[bytes, bytes | None] | None
 
 
 class SegmentActor:
-    """Methods are called one at a time, by any job. They return `Failure` instead of raising."""
+    """Methods are called by any job, those of a group in `CONCURRENCY` several at a time. They return `Failure` instead
+    of raising.
+    """
 
     def __init__(
         self, *, device: str, slot: int, cpus: int, alone: bool, episodes: int, fetch: Callable[[Any], bytes]
@@ -52,18 +63,22 @@ class SegmentActor:
         """`alone`: the only worker of its node, which may use all of it. `episodes`: kept ready at once."""
         self._device = Device(device)
         self._fetch = fetch
-        self._episodes = episodes
         self._folder = node_folder()
-        self._makers: OrderedDict[str, tuple[Any, ExitStack]] = OrderedDict()
-        self._working = False
+        self._stack = ExitStack()
+        self._own = self._stack.enter_context(worker_folder(self._folder))
+        self._ready: Ready[Any] = Ready(max(1, min(episodes, _MOST_READY)))
+        self._turn = threading.Lock()
+        self._finished: dict[str, float] = {}
+        self._lock = threading.Lock()
+        self._working = 0
         self._last_call = time.monotonic()
         if self._device is Device.CPU and not alone:
             _keep_to(slot * cpus, cpus)
         sweep(self._folder)
         threading.Thread(target=self._end_when_idle, name="idle", daemon=True).start()
 
-    def join(self, theirs: Mapping[str, str]) -> Failure | None:
-        """None where this installation is the service's."""
+    def join(self, theirs: Mapping[str, str], sharing: Sharing | None, name: str) -> Joined | Failure:
+        """`theirs`: the service's installation. `name`: the worker's, for its answer in the shared folder."""
         self._last_call = time.monotonic()
         if found := differences(passport(), theirs):
             return Failure(
@@ -72,51 +87,77 @@ class SegmentActor:
                 "install the same Kakudai, libraries and ffmpeg on every machine",
                 of_the_machine=True,
             )
-        return None
+        return Joined(None if sharing is None else prove(sharing, name))
 
-    def make(self, episode: EpisodeOrder, offer: Offer, order: SegmentOrder) -> tuple[MadeSegment | Failure, bytes]:
-        """A segment and its file."""
-        self._working = True
-        target = self._folder / f".{os.getpid()}-{order.index}.segment"
+    @ray.method(concurrency_group="take")  # type: ignore[untyped-decorator]  # Ray has no types
+    def busy(self) -> int:
+        """How many segments are being made, whoever wants them."""
+        return self._working
+
+    @ray.method(concurrency_group="make")  # type: ignore[untyped-decorator]
+    def make(self, episode: EpisodeOrder, offer: Offer, order: SegmentOrder, ticket: str) -> MadeSegment | Failure:
+        """Make a segment, and keep it under its ticket."""
+        with self._at_work():
+            self._remove_what_nobody_takes()
+            try:
+                with self._ready.use(_name(episode, offer), lambda stack: self._maker(episode, offer, stack)) as maker:
+                    made: MadeSegment = maker.make(order, self._own / ticket)
+                    self._finished[ticket] = time.monotonic()
+                    return made
+            except _NotThereError as error:
+                return dataclasses.replace(_failure(error), of_the_machine=False, of_the_sharing=True)
+            except KakudaiError as error:
+                return _failure(error)
+            except OSError as error:
+                return _failure(storage_error(error, self._own))
+            except Exception as error:  # noqa: BLE001  (told to the service, which decides)
+                return Failure("ProcessingError", f"unexpected {type(error).__name__}: {error}", "", False)
+
+    @ray.method(concurrency_group="take")  # type: ignore[untyped-decorator]
+    def take(self, ticket: str, number: int, sharing: Sharing | None) -> Taken | Failure:
+        """Hand a finished segment over, by the shared folder where that takes it."""
+        path = self._own / ticket
+        with self._at_work():
+            try:
+                unshared = None
+                if sharing is not None:
+                    try:
+                        return Taken(left=leave(path, sharing, number))
+                    except OSError as error:
+                        unshared = f"{sharing.root} cannot be written there: {error.strerror}"
+                return Taken(content=path.read_bytes(), unshared=unshared)
+            except OSError as error:
+                return _failure(storage_error(error, path))
+            finally:
+                with contextlib.suppress(OSError):
+                    path.unlink(missing_ok=True)
+                self._finished.pop(ticket, None)
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        with self._lock:
+            self._working += 1
         try:
-            made = self._maker(episode, offer).make(order, target)
-            return made, target.read_bytes()
-        except KakudaiError as error:
-            self._forget_makers()
-            return _failure(error), b""
-        except OSError as error:
-            return _failure(storage_error(error, target)), b""
-        except Exception as error:  # noqa: BLE001  (told to the service, which decides)
-            self._forget_makers()
-            return Failure("ProcessingError", f"unexpected {type(error).__name__}: {error}", "", False), b""
+            yield
         finally:
-            with contextlib.suppress(OSError):
-                target.unlink(missing_ok=True)
-            self._working = False
+            with self._lock:
+                self._working -= 1
             self._last_call = time.monotonic()
 
-    def _maker(self, episode: EpisodeOrder, offer: Offer) -> Any:
+    def _maker(self, episode: EpisodeOrder, offer: Offer, stack: ExitStack) -> Any:
         from engine.segment_maker import SegmentMaker
 
-        key = repr((episode, offer.custom_weights is not None))
-        if key not in self._makers:
-            while len(self._makers) >= min(self._episodes, _MOST_READY):
-                self._makers.popitem(last=False)[1][1].close()
-            stack = ExitStack()
-            with contextlib.ExitStack() as undo:
-                undo.push(stack)
-                source = stack.enter_context(self._source(episode.source_sha256, offer))
-                settings = dataclasses.replace(episode.settings, device=self._device)
-                if offer.custom_weights is not None:
-                    settings = dataclasses.replace(settings, weights=self._weights(episode, offer.custom_weights))
-                self._makers[key] = SegmentMaker(source, dataclasses.replace(episode, settings=settings)), stack
-                undo.pop_all()
-        self._makers.move_to_end(key)
-        return self._makers[key][0]
+        source = stack.enter_context(self._source(episode.source_sha256, offer))
+        settings = dataclasses.replace(episode.settings, device=self._device)
+        if offer.custom_weights is not None:
+            settings = dataclasses.replace(settings, weights=self._weights(episode, offer.custom_weights))
+        return SegmentMaker(source, dataclasses.replace(episode, settings=settings), turn=self._turn)
 
     def _source(self, sha256: str, offer: Offer) -> contextlib.AbstractContextManager[Any]:
-        if offer.shared and shared_source(offer.path, sha256):
+        if offer.path is not None and shared_source(offer.path, sha256):
             return open_source(offer.path)
+        if not offer.pieces:
+            raise _NotThereError("the source there is another, or none", remedy="it is sent again", path=offer.path)
         return held_source(self._folder, sha256, lambda: self._pieces(offer))
 
     def _pieces(self, offer: Offer) -> Iterable[bytes]:
@@ -130,15 +171,25 @@ class SegmentActor:
             path.with_suffix(".json").write_bytes(content[1])
         return path
 
-    def _forget_makers(self) -> None:
-        """What failed may be in any state: the next segment begins afresh."""
-        while self._makers:
-            self._makers.popitem()[1][1].close()
+    def _remove_what_nobody_takes(self) -> None:
+        for ticket, finished in list(self._finished.items()):
+            if time.monotonic() - finished > NOT_TAKEN_S:
+                (self._own / ticket).unlink(missing_ok=True)
+                self._finished.pop(ticket, None)
 
     def _end_when_idle(self) -> None:
         while self._working or time.monotonic() - self._last_call < IDLE_S:
             time.sleep(_LOOK_S)
+        shutil.rmtree(self._own, ignore_errors=True)
         os._exit(0)  # at once: Ray's own way out needs a call, and nobody calls
+
+
+class _NotThereError(ProcessingError):
+    """The shared folder does not hold what it should."""
+
+
+def _name(episode: EpisodeOrder, offer: Offer) -> str:
+    return repr((episode, offer.custom_weights is not None))
 
 
 def _failure(error: KakudaiError) -> Failure:

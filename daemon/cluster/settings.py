@@ -7,6 +7,7 @@ import enum
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from engine.errors import ToolError
@@ -43,16 +44,26 @@ class Cluster:
     """Bytes of finished segments that may be on their way here."""
     shared_sources: bool = False
     """Whether the nodes see the sources under the same paths; what they see is checked by its hash."""
+    shared: Path | None = None
+    """A folder that the nodes and this machine see under one path: sources and finished segments go through it, by the
+    nodes that prove at their join that they see it. None: through Ray.
+    """
 
     def to_plain(self) -> dict[str, Any]:
         """As JSON holds it."""
-        return {**dataclasses.asdict(self), "when_gone": str(self.when_gone)}
+        shared = None if self.shared is None else str(self.shared)
+        return {**dataclasses.asdict(self), "when_gone": str(self.when_gone), "shared": shared}
 
     @classmethod
     def from_plain(cls, plain: Mapping[str, Any]) -> Cluster:
         """From `to_plain`."""
         return cls(
-            **{**plain, "workers": Workers(**plain["workers"]), "when_gone": WhenGone(plain["when_gone"])},
+            **{
+                **plain,
+                "workers": Workers(**plain["workers"]),
+                "when_gone": WhenGone(plain["when_gone"]),
+                "shared": None if plain["shared"] is None else Path(plain["shared"]),
+            },
         )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.cluster.settings import Cluster
+from daemon.cluster.shared_folder import Sharing
 from engine.elsewhere import EpisodeOrder, MadeSegment, SegmentOrder
 
 
@@ -23,6 +24,8 @@ class Begin:
     """Weights of the user's own, with their card: sent along, since no node has them."""
     set_aside: dict[str, tuple[str, float]]
     """Nodes that earlier jobs found unfit: why, and until when (seconds since 1970)."""
+    sharing: Sharing | None = None
+    """This job's place in the shared folder, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class Made:
 
     segment: MadeSegment
     node: str
+    shared: bool
+    """Whether it came through the shared folder."""
 
 
 @dataclass(frozen=True)
@@ -79,3 +84,24 @@ class Failure:
     remedy: str
     of_the_machine: bool
     """Another machine may well succeed: a full disk, a missing GPU."""
+    of_the_sharing: bool = False
+    """The same one may well succeed when it is sent what it did not find in the shared folder."""
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A worker that may be given work. `unshared`: why it does not use the shared folder, if one was offered."""
+
+    unshared: str | None = None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """A finished segment: its bytes, or the name under which it was `left` in the shared folder.
+
+    `unshared`: why it was not left there, though it should have been.
+    """
+
+    content: bytes = b""
+    left: str | None = None
+    unshared: str | None = None
