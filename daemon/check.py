@@ -131,6 +131,7 @@ def _version_of(backend: str) -> str:
 
 def _weights() -> Iterator[Finding]:
     from engine import weights
+    from engine.network import scales_of
 
     try:
         cards = weights.shipped()
@@ -139,7 +140,9 @@ def _weights() -> Iterator[Finding]:
         for path, card in cards.items():
             weights.load(path)
             scores = card.facts.get("scores", {}).get(card.network, {})
-            told = f"{card.scale}x, after {card.upsampling}" + (f", {scores['bgr']} dB" if scores else "")
+            told = f"{card.scale}x" + (f", after {card.upsampling}" if scales_of(card.network) == (1,) else "")
+            told += ", restores" if card.restore else ""
+            told += f", {scores['bgr']} dB" if scores else ""
             yield Finding(f"weights {path.stem}", "ok", told)
     except KakudaiError as error:
         yield Finding("weights", "missing", str(error), error.remedy)

@@ -94,7 +94,7 @@ def build_parser(words: Sequence[str] = ()) -> _Parser:
     """The command line. Commands of their own modules are loaded only if `words` name them."""
     parser = _Parser(
         prog="kakudai",
-        description="Enlarge anime pictures and episodes with m-SRCNN; everything else in the file stays as it was.",
+        description="Enlarge anime pictures and episodes by super-resolution; all else in the file stays as it was.",
         epilog=_EXAMPLES + textwrap.fill(in_one_line(), 110) + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -98,7 +98,7 @@ def _plain(folder: Folder) -> dict[str, Any]:
         "profile": folder.profile,
         "enlarges": f"to {settings.target}" if settings.target else f"{settings.scale}×",
         "mode": str(settings.mode),
-        "model": str(settings.model),
+        "model": settings.model_name,
         "encoder": settings.encoder.name,
         "original": str(folder.original),
     }

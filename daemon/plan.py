@@ -254,7 +254,7 @@ def _plain(entry: _Entry) -> dict[str, Any]:
         "output_size": str(planned.output_size),
         "frames": planned.frames,
         "mode": settings.mode.value,
-        "model": settings.model,
+        "model": settings.model_name,
         "encoder": settings.encoder.name if planned.kind == "episode" else None,
         "container": planned.container.value if planned.container is not None else None,
         "seconds": None if entry.seconds is None else round(entry.seconds, 1),
@@ -279,7 +279,7 @@ def _page(entry: _Entry) -> str:
     sizes = f"{planned.source_size} → {planned.output_size}"
     lines = [
         f"{entry.file} → {printable(planned.output_name)}",
-        f"  what   {sizes}{frames}, {settings.mode.value} by {settings.model}{encoder}",
+        f"  what   {sizes}{frames}, {settings.mode.value} by {settings.model_name}{encoder}",
     ]
     if entry.seconds is not None and entry.frames_per_second is not None:
         rate = entry.frames_per_second

@@ -22,10 +22,10 @@ from daemon.upscale_arguments import add_settings, settings_from
 from engine.errors import OutputError
 from engine.files import write_durably
 from engine.modes import endings
-from engine.parse_settings import MODELS, NETWORKS
+from engine.parse_settings import MODELS
 from engine.preview import Preview, Variant, preview, variants_of
 from engine.progress import Progress
-from engine.settings import Denoise, Mode, Settings
+from engine.settings import Denoise, Interpolation, Mode, Settings
 from engine.source import open_source
 
 DESCRIPTION = """\
@@ -202,7 +202,7 @@ def write_preview(
     facts = _facts(made, time.monotonic() - began)
     left = next((n for n, row in enumerate(rows) if row["name"].startswith("bicubic")), 0)
     others = [n for n in range(1, len(rows)) if n != left]
-    networks = [n for n in others if made.variants[n - 1].model in NETWORKS]
+    networks = [n for n in others if made.variants[n - 1].settings.model not in set(Interpolation)]
     right = next(iter([*networks, *others]), left)
     whole = "the picture" if made.planned.kind == "picture" else "the episode"
     html = pictures[0].html(

@@ -89,7 +89,8 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--model",
         type=_checked(parse_model),
-        help="msrcnn (default), fast, fine, srcnn; bicubic, bilinear, lanczos: no network",
+        help="auto (default: fine; at the same size and in double modes msrcnn), fast, fine, msrcnn, srcnn; bicubic, "
+        "bilinear, lanczos: no network",
     )
     what.add_argument("--weights", type=Path, metavar="FILE.h5", help="weights to use instead of the shipped ones")
     what.add_argument(

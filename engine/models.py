@@ -35,10 +35,16 @@ def load_model(settings: Settings, scale: Fraction) -> Model:
     """
     if settings.model in {interpolation.value for interpolation in Interpolation}:
         return Model(Interpolation(settings.model), None, None, "cpu")
+    return _load(_weights_for(settings, scale), settings.upsampling, settings.device)
+
+
+def _weights_for(settings: Settings, scale: Fraction) -> Path:
+    """The file given, or the shipped one that fits."""
     from engine import weights
 
-    path = settings.weights or weights.choose(settings.model, scale, settings.upsampling)
-    return _load(path, settings.upsampling, settings.device)
+    if settings.weights is not None:
+        return settings.weights
+    return weights.choose(settings.chosen_model, scale, settings.upsampling)
 
 
 @functools.lru_cache(maxsize=2)
@@ -60,8 +66,7 @@ def weights_hash(settings: Settings, scale: Fraction) -> str | None:
         return None
     from engine import weights
 
-    path = settings.weights or weights.choose(settings.model, scale, settings.upsampling)
-    return weights.load(path).sha256
+    return weights.load(_weights_for(settings, scale)).sha256
 
 
 def reusing(model: Model, *, cache_bytes: int | None = None) -> Model:

@@ -99,7 +99,7 @@ def output_name(
             height=output.height,
             scale=f"{float(Fraction(output.height, source.height)):.4g}",
             mode=settings.mode.value,
-            model=settings.model,
+            model=settings.model_name,
             crc32=checksum,
         )
         if len((filled + extension).encode("utf-8", "surrogateescape")) <= _LONGEST:
@@ -111,7 +111,7 @@ def upscale_tag(settings: Settings, *, source: Size, output: Size) -> str:
     """The text of the tag that says what Kakudai did: the profile's `tag`, filled in."""
     return settings.tag.format(
         version=__version__,
-        model=settings.model,
+        model=settings.model_name,
         mode=settings.mode.value,
         scale=f"{float(Fraction(output.height, source.height)):.4g}",
         width=output.width,

@@ -15,15 +15,15 @@ from fractions import Fraction
 from typing import TypeVar
 
 from engine.encoders import encoder_problems
-from engine.settings import EncoderSettings, Interpolation, Mode, Settings, Size
+from engine.settings import AUTO, EncoderSettings, Interpolation, Mode, Settings, Size
 
 LARGEST_SCALE = 8
 LARGEST_SIDE = 65_535
 """Pixels of a side that the formats in use can hold."""
 
 NETWORKS = ("fast", "fine", "msrcnn", "srcnn")
-MODELS = (*NETWORKS, *(interpolation.value for interpolation in Interpolation))
-"""Networks, then the classical resamplings, which stand for "network off"."""
+MODELS = (AUTO, *NETWORKS, *(interpolation.value for interpolation in Interpolation))
+"""What is left to Kakudai, networks, then the classical resamplings, which stand for "network off"."""
 
 NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode", "crc32"})
 """What a name template may hold in braces; `engine.naming` fills it in."""

@@ -45,6 +45,7 @@ class Variant:
     """One way to enlarge. `settings` are the profile's with this model, mode and last denoise."""
 
     model: str
+    """Its name, as tags and lists tell it."""
     mode: Mode
     denoise: Denoise
     settings: Settings
@@ -133,7 +134,8 @@ def variants_of(
             for denoise in sorted(allowed, key=lambda ending: (ending is not default, list(Denoise).index(ending))):
                 if (denoises is not None and denoise not in denoises) or (plain and denoise is not Denoise.NONE):
                     continue
-                found.append(Variant(model, mode, denoise, _settings(base, model, mode, denoise, plain=plain)))
+                settings = _settings(base, model, mode, denoise, plain=plain)
+                found.append(Variant(settings.model_name, mode, denoise, settings))
     if not found:
         raise UsageError("no combination of these makes sense", remedy="choose other modes or denoises")
     return found
@@ -146,7 +148,8 @@ def _settings(base: Settings, model: str, mode: Mode, denoise: Denoise, *, plain
     elif base.mode is Mode.ENHANCE:
         scale, target = Fraction(2), None
     weights = None if plain else base.weights
-    return replace(base, model=model, mode=mode, denoise=denoise, scale=scale, target=target, weights=weights)
+    changed = replace(base, model=model, mode=mode, denoise=denoise, scale=scale, target=target, weights=weights)
+    return replace(changed, model=changed.model if weights else changed.chosen_model)
 
 
 def networks_with_weights(base: Settings) -> list[str]:

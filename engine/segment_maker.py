@@ -58,7 +58,7 @@ class SegmentMaker:
         model = load_model(self._settings, scale)
         if model.weights_sha256 != self._order.weights_sha256:
             raise ProcessingError(
-                f"the weights of {self._settings.model} here are not those of the service "
+                f"the weights of {self._settings.model_name} here are not those of the service "
                 f"({str(model.weights_sha256)[:12]}, not {str(self._order.weights_sha256)[:12]})",
                 remedy="install the same Kakudai on every machine",
             )

@@ -150,6 +150,8 @@ class Limits:
     """Seconds without a byte from a child process after which it counts as hung."""
 
 
+AUTO = "auto"
+"""The model that is left to Kakudai: `Settings.chosen_model`."""
 DEFAULT_NAME = "{name} [{height}p]"
 DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
@@ -164,7 +166,7 @@ class Settings:
     mode: Mode = Mode.ENLARGE
     scale: Fraction | None = Fraction(2)
     target: Size | None = None
-    model: str = "msrcnn"
+    model: str = AUTO
     weights: Path | None = None
     upsampling: Interpolation | None = None
     denoise: Denoise | None = None
@@ -190,11 +192,32 @@ class Settings:
     device: Device = Device.AUTO
     limits: Limits = field(default_factory=Limits)
 
+    @property
+    def chosen_model(self) -> str:
+        """The model that does the work.
+
+        `auto` is the most faithful one. What a network that enlarges by itself makes is, reduced again, the picture
+        that it was given; so where sharpening at the same size is asked for (the paper's modes beside `enlarge`), or
+        what stands before the network, it is the paper's network.
+        """
+        if self.model != AUTO:
+            return self.model
+        same_size = self.mode is not Mode.ENLARGE or self.scale == 1
+        return "msrcnn" if same_size or self.upsampling is not None else "fine"
+
+    @property
+    def model_name(self) -> str:
+        """What names, tags and lists call it: of weights of one's own that no model was named for, the file."""
+        if self.weights is not None and self.model == AUTO:
+            return self.weights.stem
+        return self.chosen_model
+
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every field that can change the output. Equal fingerprints, equal results."""
         fields = {
             f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in _NOT_THE_OUTPUT
         }
+        fields["model"] = self.chosen_model
         if self.reuse is Reuse.NEAR:
             fields["near"] = self.reuse_tolerance
         return hashlib.sha256(json.dumps(fields, sort_keys=True).encode()).hexdigest()

@@ -52,7 +52,7 @@ def test_a_fansub_keeps_everything(sources: Path, tmp_path: Path, name: str) -> 
     found = media.probe(tmp_path / "part")
     video = next(stream for stream in found["streams"] if stream["codec_type"] == "video")
     assert (video["width"], video["height"], video["pix_fmt"]) == (192, 128, "yuv420p10le")
-    assert found["format"]["tags"]["KAKUDAI"] == "0.1.0 msrcnn enlarge 2x"
+    assert found["format"]["tags"]["KAKUDAI"] == "0.1.0 fine enlarge 2x"
     assert video["tags"]["NUMBER_OF_FRAMES"] == "36"
     assert "BPS" in video["tags"]
     assert video["tags"]["BPS"] != "1"
@@ -86,7 +86,7 @@ def test_an_mp4_keeps_everything(sources: Path, tmp_path: Path) -> None:
     compare(sources / "a.mp4", tmp_path / "part")
     assert report.details["differences"] == []
     found = media.probe(tmp_path / "part")
-    assert found["format"]["tags"]["comment"] == "kept\nKAKUDAI=0.1.0 msrcnn enlarge 2x"
+    assert found["format"]["tags"]["comment"] == "kept\nKAKUDAI=0.1.0 fine enlarge 2x"
     assert found["format"]["tags"]["title"] == "Episode"
     assert found["streams"][0]["codec_tag_string"] == "hvc1"
 

@@ -40,7 +40,7 @@ def test_facts_in_the_name_are_kept_true(stem: str, wanted: str) -> None:
 
 def test_every_field_of_a_template_is_filled() -> None:
     template = "{name} {scale}x {width} {model} {mode} [{crc32}]"
-    assert named("a", template) == "a 2.25x 1920 msrcnn enlarge [0A1B2C3D].mkv"
+    assert named("a", template) == "a 2.25x 1920 fine enlarge [0A1B2C3D].mkv"
 
 
 @pytest.mark.parametrize("stem", ["x" * 255, "é" * 127, "拡大" * 42])

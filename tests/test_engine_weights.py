@@ -15,7 +15,7 @@ import pytest
 
 from engine import weights
 from engine.errors import MissingInputError, WeightsError
-from engine.network import NETWORKS
+from engine.network import ALL, NETWORKS
 from engine.settings import Interpolation
 from tests.paths import PAPER, needs_paper
 
@@ -191,6 +191,12 @@ def test_weights_that_restore_are_chosen_when_asked_for_alone(tmp_path: Path, mo
     with pytest.raises(WeightsError, match="no weights for the model 'fast' to restore") as caught:
         weights.choose("fast", Fraction(2), restore=True)
     assert "shipped weights: fast;" in caught.value.remedy
+
+
+def test_what_can_be_asked_for_is_shipped() -> None:
+    cards = weights.shipped().values()
+    own = {(card.network, card.scale) for card in cards if not card.restore} & {(n.name, n.scale) for n in ALL}
+    assert own == {(network.name, network.scale) for network in ALL if network.scale > 1}
 
 
 def test_every_shipped_file_is_what_its_card_says() -> None:
