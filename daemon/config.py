@@ -23,7 +23,7 @@ from daemon.config_model import (
 from daemon.config_reader import LARGEST_FILE, Section, load_yaml
 from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key, parse_addresses
 from engine.errors import ConfigError, MissingInputError
-from engine.parse_settings import SettingError, did_you_mean, size_over
+from engine.parse_settings import SettingError, check_chroma, did_you_mean, size_over
 from engine.settings import Interpolation, Limits, Settings
 
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
@@ -128,7 +128,12 @@ def read_settings(section: Section, base: Settings) -> Settings:
         section.complain("weights", f"no such file: {weights}")
     if weights is not None and model in {entry.value for entry in Interpolation}:
         section.complain("weights", f"model {model} is no network and takes no weights; drop one of them")
-    return dataclasses.replace(base, **given)
+    settings = dataclasses.replace(base, **given)
+    try:
+        check_chroma(settings)
+    except SettingError as error:
+        section.complain("chroma", str(error))
+    return settings
 
 
 def _names(keys: tuple[Key, ...]) -> tuple[str, ...]:

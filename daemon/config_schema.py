@@ -32,6 +32,7 @@ from engine.parse_settings import (
     parse_tolerance,
 )
 from engine.settings import (
+    Chroma,
     Container,
     Damaged,
     Deinterlace,
@@ -146,6 +147,7 @@ PROFILE = (
     _key("model", " | ".join(MODELS), parse_model),
     _path("weights"),
     _choice("upsampling", Interpolation),
+    _choice("chroma", Chroma),
     _choice("denoise", Denoise),
     _choice("rounding", Rounding),
     _choice("reuse", Reuse),

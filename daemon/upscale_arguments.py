@@ -14,6 +14,7 @@ from daemon.config_schema import PROFILE
 from engine.errors import UsageError
 from engine.parse_settings import (
     SettingError,
+    check_chroma,
     parse_cache_bytes,
     parse_encoder_words,
     parse_model,
@@ -26,6 +27,7 @@ from engine.parse_settings import (
     size_over,
 )
 from engine.settings import (
+    Chroma,
     Container,
     Damaged,
     Deinterlace,
@@ -99,6 +101,13 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         choices=[Interpolation.BILINEAR, Interpolation.BICUBIC],
         metavar="NAME",
         help="bilinear, bicubic: what enlarges before the network (default: as the weights were trained)",
+    )
+    what.add_argument(
+        "--chroma",
+        type=Chroma,
+        choices=list(Chroma),
+        metavar="NAME",
+        help="of pictures: joint (guided by luma; default beside fast and fine) or bicubic (default beside msrcnn)",
     )
     what.add_argument(
         "--denoise", type=Denoise, choices=list(Denoise), metavar="NAME", help=f"the last stage: {_values(Denoise)}"
@@ -206,6 +215,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     settings = dataclasses.replace(base, **given)
     try:
         scale, target = size_over(base, mode=settings.mode, scale=arguments.scale, target=arguments.target)
+        check_chroma(settings)
     except SettingError as error:
         raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
     return dataclasses.replace(settings, scale=scale, target=target)

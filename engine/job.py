@@ -159,7 +159,7 @@ def _enlarge_here(
         progress(ProgressEvent("enlarge", 0, 1, "pictures"))
         enlarge_file(source, part, planned.output_size, settings, model)
         progress(ProgressEvent("enlarge", 1, 1, "pictures"))
-        frames, details = 1, dict[str, object]()
+        frames, details = 1, model.told()
     else:
         frames, details = _enlarge_episode(
             source, part, settings, model, planned, work_dir, progress, records, glimpsed

@@ -8,9 +8,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.settings import Device, Interpolation, Settings
+from engine.settings import Chroma, Device, Interpolation, Settings
 
 if TYPE_CHECKING:
+    from engine.chroma import JointChroma
     from engine.reuse import FrameReuse
     from engine.upscaler import Upscaler
 
@@ -26,6 +27,17 @@ class Model:
     upscaler: Upscaler | FrameReuse | None
     weights_sha256: str | None
     device: str
+    chroma: JointChroma | None = None
+    """What enlarges the chroma of stills; None: bicubic interpolation."""
+
+    def told(self) -> dict[str, object]:
+        """For the report of stills; JSON-ready."""
+        return {
+            "weights_sha256": self.weights_sha256,
+            "chroma": str(Chroma.BICUBIC if self.chroma is None else Chroma.JOINT),
+            "chroma_sha256": None if self.chroma is None else self.chroma.weights_sha256,
+            "device": self.device,
+        }
 
 
 def load_model(settings: Settings, scale: Fraction) -> Model:
@@ -35,7 +47,11 @@ def load_model(settings: Settings, scale: Fraction) -> Model:
     """
     if settings.model in {interpolation.value for interpolation in Interpolation}:
         return Model(Interpolation(settings.model), None, None, "cpu")
-    return _load(_weights_for(settings, scale), settings.upsampling, settings.device)
+    model = _load(_weights_for(settings, scale), settings.upsampling, settings.device)
+    assert model.upscaler is not None
+    fitting = Chroma.JOINT if model.upscaler.scale > 1 else Chroma.BICUBIC
+    joint = (settings.chroma or fitting) is Chroma.JOINT
+    return replace(model, chroma=joint_chroma(scale, settings.device)) if joint else model
 
 
 def _weights_for(settings: Settings, scale: Fraction) -> Path:
@@ -47,7 +63,15 @@ def _weights_for(settings: Settings, scale: Fraction) -> Path:
     return weights.choose(settings.chosen_model, scale, settings.upsampling)
 
 
-@functools.lru_cache(maxsize=2)
+def joint_chroma(scale: Fraction, device: Device) -> JointChroma:
+    """Chroma beside luma that was enlarged by `scale`. Loads nothing yet; raises when it is first used, as above."""
+    from engine import weights
+    from engine.chroma import NETWORK, JointChroma
+
+    return JointChroma(lambda: _load(weights.choose(NETWORK, scale), None, device))
+
+
+@functools.lru_cache(maxsize=4)
 def _load(path: Path, upsampling: Interpolation | None, device: Device) -> Model:
     """Kept, because one command may enlarge many files: compiling costs seconds."""
     from engine import backend, weights

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from engine.encoders import encoder_problems
-from engine.settings import AUTO, EncoderSettings, Interpolation, Mode, Settings, Size
+from engine.settings import AUTO, Chroma, EncoderSettings, Interpolation, Mode, Settings, Size
 
 LARGEST_SCALE = 8
 LARGEST_SIDE = 65_535
@@ -118,6 +118,12 @@ def parse_model(value: object) -> str:
     if value not in MODELS:
         raise SettingError(f'no model named "{value}"; there are {", ".join(MODELS)}{did_you_mean(value, MODELS)}')
     return str(value)
+
+
+def check_chroma(settings: Settings) -> None:
+    """Raises `SettingError` where chroma is to be guided by the luma of a network, and there is none."""
+    if settings.chroma is Chroma.JOINT and settings.model in {entry.value for entry in Interpolation}:
+        raise SettingError(f"joint chroma needs the luma of a network, and {settings.model} is none; drop one of them")
 
 
 def parse_stream_number(value: object) -> int:

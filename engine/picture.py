@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import denoise, resample
+from engine.chroma import luma_and_chroma, to_bgr
 from engine.enlarge import enlarge_luma
 from engine.errors import ProcessingError
 from engine.image import EXTENSIONS, Picture, read, write
@@ -65,8 +66,8 @@ class _PicturePasses:
 
     def enlarge(self, image: Pixels, size: Size) -> Pixels:
         upscaler = self._model.upscaler
-        if upscaler is not None and upscaler.scale > 1:
-            return self._by_own_scale(image, size)
+        if upscaler is not None and (upscaler.scale > 1 or (self._model.chroma is not None and image.ndim == 3)):
+            return self._in_float(image, size)
         resized = resample.resize(image, size, self._model.interpolation)
         if upscaler is None:
             return resized
@@ -80,14 +81,17 @@ class _PicturePasses:
         white = _white(luma)
         return self._levels(enlarge_luma(luma.astype(np.float32) / white, size, self._model), luma)
 
-    def _by_own_scale(self, image: Pixels, size: Size) -> Pixels:
-        """Colour in float from end to end: the network sees the picture as it is, chroma is resized beside it."""
+    def _in_float(self, image: Pixels, size: Size) -> Pixels:
+        """Colour in float from end to end: the network sees the picture as it is, chroma is enlarged beside it."""
         if image.ndim == 2:
             return self._luma(image, size)
-        planes = cv2.cvtColor(image.astype(np.float32) / _white(image), cv2.COLOR_BGR2YCrCb)
-        chroma = resample.resize(planes[..., 1:], size, Interpolation.BICUBIC)
+        planes = luma_and_chroma(image.astype(np.float32) / _white(image))
         luma = enlarge_luma(np.ascontiguousarray(planes[..., 0]), size, self._model)
-        return self._levels(cv2.cvtColor(np.dstack([luma, chroma]), cv2.COLOR_YCrCb2BGR), image)
+        if self._model.chroma is not None and luma.size > planes[..., 0].size:
+            chroma = self._model.chroma(planes, luma)
+        else:
+            chroma = resample.resize(planes[..., 1:], size, Interpolation.BICUBIC)
+        return self._levels(to_bgr(luma, chroma), image)
 
     def _levels(self, values: NDArray[np.float32], like: Pixels) -> Pixels:
         return to_levels(values * _white(like), depth=8 * like.itemsize, rounding=self._rounding)

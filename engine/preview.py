@@ -148,8 +148,9 @@ def _settings(base: Settings, model: str, mode: Mode, denoise: Denoise, *, plain
     elif base.mode is Mode.ENHANCE:
         scale, target = Fraction(2), None
     weights = None if plain else base.weights
+    chroma = None if plain else base.chroma
     changed = replace(base, model=model, mode=mode, denoise=denoise, scale=scale, target=target, weights=weights)
-    return replace(changed, model=changed.model if weights else changed.chosen_model)
+    return replace(changed, model=changed.model if weights else changed.chosen_model, chroma=chroma)
 
 
 def networks_with_weights(base: Settings) -> list[str]:

@@ -93,6 +93,6 @@ def enlarge_sequence(
         planned.source_size,
         planned.output_size,
         time.monotonic() - started,
-        {"weights_sha256": model.weights_sha256, "device": model.device},
+        model.told(),
         planned.output_name,
     )

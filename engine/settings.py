@@ -46,6 +46,13 @@ class Interpolation(enum.StrEnum):
     LANCZOS = "lanczos"
 
 
+class Chroma(enum.StrEnum):
+    """What enlarges the chroma of stills: interpolation, or luma and a network beside it (joint upsampling)."""
+
+    BICUBIC = "bicubic"
+    JOINT = "joint"
+
+
 class Reuse(enum.StrEnum):
     """Whether what did not change since earlier frames is taken from there. `exact` changes no bit of the output.
 
@@ -157,6 +164,8 @@ DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
 _NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "reuse", "reuse_tolerance", "reuse_cache_bytes"})
 """Fields that never change a byte of the result: left out of the fingerprint."""
+_TOLD_WHERE_SET = frozenset({"chroma"})
+"""Fields that came later: where they are as they always were, the fingerprint is what it always was."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +178,8 @@ class Settings:
     model: str = AUTO
     weights: Path | None = None
     upsampling: Interpolation | None = None
+    chroma: Chroma | None = None
+    """None: joint beside a network that enlarges by itself, else bicubic. Of stills: episodes have it bicubic."""
     denoise: Denoise | None = None
     rounding: Rounding = Rounding.NEAREST
     reuse: Reuse = Reuse.EXACT
@@ -215,7 +226,9 @@ class Settings:
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every field that can change the output. Equal fingerprints, equal results."""
         fields = {
-            f.name: _plain(getattr(self, f.name)) for f in dataclasses.fields(self) if f.name not in _NOT_THE_OUTPUT
+            f.name: _plain(getattr(self, f.name))
+            for f in dataclasses.fields(self)
+            if f.name not in _NOT_THE_OUTPUT and (f.name not in _TOLD_WHERE_SET or getattr(self, f.name))
         }
         fields["model"] = self.chosen_model
         if self.reuse is Reuse.NEAR:

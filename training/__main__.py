@@ -78,7 +78,7 @@ def _evaluate(arguments: argparse.Namespace) -> int:
     from training.sheet import Sheet
 
     files = [str(path) for path in weights.shipped()] if arguments.weights is None else arguments.weights
-    chosen = methods(files, rounding=arguments.rounding, peers=arguments.peers)
+    chosen = methods(files, rounding=arguments.rounding, peers=arguments.peers, chroma=arguments.chroma)
     if arguments.only:
         unknown = [name for name in arguments.only if name not in chosen]
         if unknown:

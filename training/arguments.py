@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from engine.settings import Rounding
+from engine.settings import Chroma, Rounding
 from training.degradations import Degradation
 from training.recipe import FitKnobs, PrepareKnobs, Recipe
 
@@ -137,6 +137,13 @@ def parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument(
         "--only", nargs="+", metavar="METHOD", help="only these of the methods, by their names in the table"
+    )
+    evaluate.add_argument(
+        "--chroma",
+        type=Chroma,
+        choices=list(Chroma),
+        metavar="NAME",
+        help="bicubic or joint (default: joint beside networks that enlarge by themselves, as for pictures)",
     )
     evaluate.add_argument("--time", action="store_true", help="also what each method costs: processor seconds")
     evaluate.add_argument(

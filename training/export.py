@@ -11,6 +11,8 @@ import numpy as np
 from engine import __version__, weights
 from engine.errors import MissingInputError, OutputError
 from engine.measure import Score
+from engine.network import scales_of
+from engine.settings import Chroma
 from training.degradations import Degradation
 from training.evaluate import evaluate
 from training.methods import methods
@@ -52,7 +54,7 @@ def export(
         if test is not None:
             chosen = {
                 name: method
-                for name, method in methods([str(folder.best)]).items()
+                for name, method in methods([str(folder.best)], chroma=Chroma.BICUBIC).items()
                 if name in ("bilinear", "bicubic", folder.best.stem)
             }
             table = evaluate(
@@ -99,7 +101,8 @@ def _card(recipe: Recipe, folder: RunFolder) -> dict[str, Any]:
 
 def _scores(table: Table, recipe: Recipe, *, named: dict[str, str], file: str) -> dict[str, Any]:
     exact, *others = table.degradations
-    command = f"kakudai-train evaluate --images TEST --weights models/{file} --scales {recipe.scale}"
+    bicubic = " --chroma bicubic" if scales_of(recipe.network) != (1,) else ""  # what the weights are worth alone
+    command = f"kakudai-train evaluate --images TEST --weights models/{file}{bicubic} --scales {recipe.scale}"
 
     def means(degradation: str) -> dict[str, dict[str, float]]:
         found = table.means(recipe.scale, degradation)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 
 from engine import weights
+from engine.chroma import NETWORK
 from engine.errors import UsageError
 from engine.image import Picture
-from engine.models import Model, load_model
+from engine.models import Model, joint_chroma, load_model
 from engine.network import Network
 from engine.picture import enlarge_picture
-from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
+from engine.settings import Chroma, ImageFormat, Interpolation, Rounding, Settings, Size
 from engine.sizing import runs_to
 from training.degrade import Levels
 from training.peers import PEERS, Peer
@@ -50,10 +51,12 @@ def methods(
     *,
     rounding: Rounding = Rounding.NEAREST,
     peers: bool = False,
+    chroma: Chroma | None = None,
 ) -> dict[str, Method]:
     """The columns of Table III, the given weights by their file names, and waifu2x with `peers`.
 
     `<file>@bilinear` overrides what a file's card says (without a card: bicubic, as the authors predict).
+    `chroma`: how it is enlarged; None: as Kakudai does it beside each network.
     Raises `ToolError` when the peers are not installed, `WeightsError` and `MissingInputError` for weights,
     `UsageError` for an unknown upsampling.
     """
@@ -65,18 +68,30 @@ def methods(
         path = Path(name)
         loaded = weights.load(path)  # so that a bad file is told before the first picture
         before = Interpolation(upsampling) if upsampling else loaded.card.upsampling
+        joint = (chroma or (Chroma.JOINT if loaded.network.scale > 1 else Chroma.BICUBIC)) is Chroma.JOINT
         chosen[path.stem + (f" after {before}" if upsampling else "")] = Method(
-            _network(path, before, rounding),
-            f"{loaded.sha256} {before} {rounding}",
-            functools.partial(_multiply_adds, loaded.network),
+            _network(path, before, rounding, joint=joint),
+            f"{loaded.sha256} {before} {rounding}" + (f" {_chroma_identity()}" if joint else ""),
+            functools.partial(_multiply_adds, loaded.network, joint=joint),
         )
     if peers:
         chosen |= {name: Method(Peer(name).enlarge, name) for name in PEERS}
     return chosen
 
 
-def _multiply_adds(network: Network, scale: int) -> float:
-    """Per pixel of the result: a network of its own scale runs again until the scale is reached."""
+def _chroma_identity() -> str:
+    hashes = sorted(card.sha256[:12] for card in weights.shipped().values() if card.network == NETWORK)
+    return " ".join(["joint", *hashes])
+
+
+def _multiply_adds(network: Network, scale: int, *, joint: bool = False) -> float:
+    """Per pixel of the result: a network of its own scale runs again until the scale is reached.
+
+    `joint`: with the two chroma planes.
+    """
+    if joint:
+        beside = weights.load(weights.choose(NETWORK, Fraction(scale))).network
+        return _multiply_adds(network, scale) + 2 * _multiply_adds(beside, scale)
     if network.scale == 1:
         return network.multiply_adds
     runs = runs_to(Fraction(scale), network.scale)
@@ -91,17 +106,25 @@ def _classical(flag: int) -> Callable[[Levels, int], Levels]:
     return enlarge
 
 
-def _network(path: Path, upsampling: Interpolation, rounding: Rounding) -> Callable[[Levels, int], Levels]:
+def _network(
+    path: Path, upsampling: Interpolation, rounding: Rounding, *, joint: bool
+) -> Callable[[Levels, int], Levels]:
     """The engine's own path for stills: what a user would get."""
 
     loaded: list[Model] = []  # kept here: the engine keeps two models only, and a table compares more
+    models: dict[int, Model] = {}
 
     def enlarge(picture_bgr: Levels, scale: int) -> Levels:
-        settings = Settings(weights=path, scale=Fraction(scale), upsampling=upsampling, rounding=rounding)
+        settings = Settings(
+            weights=path, scale=Fraction(scale), upsampling=upsampling, rounding=rounding, chroma=Chroma.BICUBIC
+        )
         if not loaded:
             loaded.append(load_model(settings, Fraction(scale)))
+        if scale not in models:
+            beside = joint_chroma(Fraction(scale), settings.device) if joint else None
+            models[scale] = replace(loaded[0], chroma=beside)
         picture = Picture(picture_bgr, alpha=None, format=ImageFormat.PNG)
         size = Size(picture_bgr.shape[1] * scale, picture_bgr.shape[0] * scale)
-        return np.asarray(enlarge_picture(picture, size, settings, loaded[0]).colour, np.uint8)
+        return np.asarray(enlarge_picture(picture, size, settings, models[scale]).colour, np.uint8)
 
     return enlarge
