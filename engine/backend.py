@@ -7,24 +7,22 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import itertools
 import logging
 import os
 import sys
 import tempfile
-import threading
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import winograd
-from engine.convolutions import Chain, Layer, chain_of, in_tiles
+from engine.convolutions import as_it_is, chain_of, sigmoid
 from engine.errors import ToolError
+from engine.regions import Region
 from engine.settings import Device
 
 log = logging.getLogger(__name__)
@@ -48,6 +46,7 @@ def _choose_backend() -> str:
         )
     os.environ["KERAS_BACKEND"] = chosen
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # errors only
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # JAX leaves the rest of the card to others
     return chosen
 
 
@@ -99,6 +98,7 @@ def use(device: Device) -> str:
             tf.config.set_visible_devices([], "GPU")
         for gpu in tf.config.get_visible_devices("GPU"):
             tf.config.experimental.set_memory_growth(gpu, True)  # leave the rest of the card to others
+        tf.config.experimental.enable_tensor_float_32_execution(False)  # what is not float16 on purpose is exact
     elif device is Device.CPU:
         import jax
 
@@ -124,6 +124,18 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+class Part(Protocol):
+    """A region of a network's result, in the calling thread alone: for several threads at a time."""
+
+    def __call__(
+        self, luma: NDArray[np.float32], inner: Region, *, wanted: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """`luma` (height, width): what `inner` lies in, with the margin around it where the image has one.
+
+        `wanted`: which squares of `grain` pixels of `inner` are needed; what is in the others means nothing.
+        """
+
+
 @dataclass(frozen=True)
 class Compiled:
     """A network as a function from arrays to arrays. A pixel's bits are a function of the input around it.
@@ -134,6 +146,8 @@ class Compiled:
     run: Forward
     margin: int
     grain: int = 1
+    part: Part | None = None
+    """Gives the bits of `run`; None where there is nothing to gain by it."""
 
     def __call__(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         return self.run(luma)
@@ -142,9 +156,12 @@ class Compiled:
 def compiled(model: Any, *, radius: int) -> Compiled:
     """`model`, of that receptive radius, compiled once for each shape; first output channel only."""
     if BACKEND == "tensorflow" and not _visible_gpus():
+        from engine.backend_chain import ChainRunner
+
         chain = chain_of(model)
         if chain is not None:
-            return Compiled(_compile_chain(chain), max(radius, chain.margin), chain.grain)
+            runner = ChainRunner(chain)
+            return Compiled(runner, max(radius, chain.margin), chain.grain, runner.part if chain.grain > 1 else None)
     functions: OrderedDict[tuple[int, ...], Forward] = OrderedDict()
     compile_for = _compile_tensorflow if BACKEND == "tensorflow" else _compile_jax
 
@@ -167,56 +184,6 @@ def _visible_gpus() -> list[Any]:
     return tf.config.get_visible_devices("GPU")
 
 
-def _compile_chain(chain: Chain) -> Forward:
-    """Convolutions in a row on the CPU: TensorFlow's own, and Winograd's where they need fewer products."""
-    parts: list[Callable[[Any], Any]] = []
-    for tiled, group in itertools.groupby(chain.layers, in_tiles):
-        layers = list(group)
-        parts += [_in_tiles(layer) for layer in layers] if tiled else [_convolve(layers)]
-    finish = _sigmoid if chain.ends_in_sigmoid else _as_it_is
-    one_at_a_time = threading.Lock()
-
-    def forward(luma: NDArray[np.float32]) -> NDArray[np.float32]:
-        made = np.empty(luma.shape, np.float32)
-        with one_at_a_time:
-            for index, plane in enumerate(luma):
-                features: Any = plane[None, :, :, None]
-                for part in parts:
-                    features = part(features)
-                made[index] = np.from_dlpack(features)[0, :, :, 0]
-        return finish(made)
-
-    return forward
-
-
-def _convolve(layers: list[Layer]) -> Callable[[Any], Any]:
-    """(1, height, width, channels), an array or a tensor, to a tensor."""
-    import tensorflow as tf
-
-    def run(features: Any) -> Any:
-        for layer in layers:
-            features = tf.nn.bias_add(tf.nn.conv2d(features, layer.kernel, 1, "SAME"), layer.bias)
-            if layer.slope is not None:
-                features = tf.nn.leaky_relu(features, layer.slope)
-        return features
-
-    channels = layers[0].kernel.shape[2]
-    return tf.function(run, autograph=False).get_concrete_function(tf.TensorSpec((1, None, None, channels), tf.float32))
-
-
-def _in_tiles(layer: Layer) -> Callable[[Any], Any]:
-    """Tensor to tensor; the memory is shared, not copied, and good until the next call."""
-    import tensorflow as tf
-
-    convolution = winograd.Convolution(layer.kernel, layer.bias, slope=layer.slope)
-
-    def run(features: Any) -> Any:
-        made = convolution(np.from_dlpack(features)[0])
-        return tf.experimental.dlpack.from_dlpack(made[None].__dlpack__())
-
-    return run
-
-
 def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:
     """A last sigmoid is left to numpy: Eigen computes the few values after its last full vector in another way, so
     that their bits would depend on the shape (seen), and reuse would show.
@@ -227,7 +194,7 @@ def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:
     last = model.layers[-1]
     ends_in_sigmoid = getattr(last, "activation", None) is keras.activations.sigmoid and not last.weights
     body = keras.Model(model.input, last.input) if ends_in_sigmoid else model
-    finish = _sigmoid if ends_in_sigmoid else _as_it_is
+    finish = sigmoid if ends_in_sigmoid else as_it_is
 
     def run(luma: Any) -> Any:
         return body(luma, training=False)[..., 0]
@@ -240,18 +207,6 @@ def _compile_tensorflow(model: Any, shape: tuple[int, ...]) -> Forward:
         return finish(np.array(concrete(tf.constant(luma[..., None])), np.float32))
 
     return forward
-
-
-def _as_it_is(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    return values
-
-
-def _sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """In place."""
-    with np.errstate(over="ignore"):
-        np.exp(np.negative(values, out=values), out=values)
-    values += 1
-    return np.reciprocal(values, out=values)
 
 
 def _compile_jax(model: Any, shape: tuple[int, ...]) -> Forward:

@@ -69,7 +69,7 @@ class _LumaPasses:
 
 
 @dataclass
-class _Frame:
+class PlaneFrame:
     """A frame on its way."""
 
     planes: Planes
@@ -79,6 +79,8 @@ class _Frame:
     """The mean code value of luma after a plain resize, where it is measured."""
     prepared: Prepared | None = None
     luma: Luma | None = None
+    pending: Any = None
+    """What was sent to a device."""
 
 
 def plane_enlarger(
@@ -91,6 +93,12 @@ def plane_enlarger(
     model: Model,
 ) -> PlaneEnlarger:
     """From the planes of a frame to those of the enlarged frame. `output` differs from `source` in depth only."""
+    if model.device == "gpu" and model.upscaler is not None and len(recipe(settings.mode, settings.denoise)) == 1:
+        from engine.backend_frames import places
+        from engine.on_device import DeviceEnlarger, Task
+
+        task = Task(source, source_size, output, output_size, settings, model)
+        return DeviceEnlarger(task, devices=places(gpu=True))
     return PlaneEnlarger(source, source_size, output, output_size, settings, model)
 
 
@@ -123,16 +131,8 @@ class PlaneEnlarger:
         self._arriving = _LumaPasses(model, source, settings.rounding)
         self._leaving = _LumaPasses(model, output, settings.rounding)
         self._output, self._output_size = output, output_size
-        self._chroma = None
-        if source.chroma_shift is not None:
-            self._chroma = resample.ChromaResampler(
-                luma=source_size,
-                out_luma=output_size,
-                shift=source.chroma_shift,
-                sited_left=source.chroma_location in _LEFT,
-                sited_top=source.chroma_location in _TOP,
-            )
-        self._gain = np.float32(_chroma_gain(source, output))
+        self._chroma = chroma_resampler(source, source_size, output_size)
+        self._gain = np.float32(chroma_gain(source, output))
         self._middle, self._out_middle = np.float32(1 << (source.depth - 1)), np.float32(1 << (output.depth - 1))
         self._dithered = output.depth < source.depth
         self._frames = 0
@@ -147,17 +147,14 @@ class PlaneEnlarger:
     def steps(self) -> tuple[Step, Step, Step]:
         return Step("planes in", self._arrive), Step("network", self._enlarge), Step("planes out", self._leave)
 
-    def _arrive(self, planes: Planes) -> _Frame:
+    def _arrive(self, planes: Planes) -> PlaneFrame:
         """Luma to float, at the size that the network works at."""
-        if self._steady is not None:
-            planes = (self._steady(planes[0]), *planes[1:])
-        frame = _Frame(planes, same=tuple(map(self._same, planes, self._before or (None,) * len(planes))))
-        self._before = planes
+        frame = self._compared(planes)
         measured = self._frames % _MEASURED_EVERY == 0
         self._frames += 1
         if frame.same[0] and not measured:
             return frame
-        arrived = self._arriving.from_codes(planes[0])
+        arrived = self._arriving.from_codes(frame.planes[0])
         if measured:
             exact = self._leaving.values(resample.resize(arrived, self._output_size, Interpolation.BICUBIC))
             frame.exact_mean = self._mean(exact)
@@ -166,10 +163,18 @@ class PlaneEnlarger:
             frame.prepared = prepare(arrived, self._output_size, self._leaving.model)
         return frame
 
+    def _compared(self, planes: Planes) -> PlaneFrame:
+        """With `reuse: near` as steady as it makes them; and what is the same as in the frame before."""
+        if self._steady is not None:
+            planes = (self._steady(planes[0]), *planes[1:])
+        frame = PlaneFrame(planes, same=tuple(map(self._same, planes, self._before or (None,) * len(planes))))
+        self._before = planes
+        return frame
+
     def _same(self, plane: Plane, before: Plane | None) -> bool:
         return self._reuse is not None and before is not None and np.array_equal(plane, before)
 
-    def _enlarge(self, frame: _Frame) -> _Frame:
+    def _enlarge(self, frame: PlaneFrame) -> PlaneFrame:
         """All passes of the mode."""
         if self._reuse is not None:
             self._reuse.begin_frame(held=frame.same[0])
@@ -179,7 +184,7 @@ class PlaneEnlarger:
             frame.luma = run_recipe(tuple(self._passes), begun, self._output_size, self._leaving)
         return frame
 
-    def _leave(self, frame: _Frame) -> Planes:
+    def _leave(self, frame: PlaneFrame) -> Planes:
         """Luma to code values, and chroma."""
         luma = self._made[0] if frame.luma is None else self._leaving.to_codes(frame.luma, dithered=self._dithered)
         enlarged, exact_means = [luma], [frame.exact_mean]
@@ -193,16 +198,20 @@ class PlaneEnlarger:
             if frame.exact_mean is not None:
                 exact_means.append(self._mean(values))
         if frame.exact_mean is not None:
-            unit = ((1 << self._output.depth) - 1) / 255 if self._output.full_range else 1 << (self._output.depth - 8)
-            self._shifts.append(
+            self._note_means(
                 [
-                    (float(got.mean(dtype=np.float64)) - wanted) / unit
+                    (float(got.mean(dtype=np.float64)), wanted)
                     for got, wanted in zip(enlarged, exact_means, strict=True)
                     if wanted is not None
                 ]
             )
         self._made = tuple(enlarged)
         return self._made
+
+    def _note_means(self, means: list[tuple[float, float]]) -> None:
+        """Of each plane of a frame, in code values: the mean it has, and that of a plain resize."""
+        unit = ((1 << self._output.depth) - 1) / 255 if self._output.full_range else 1 << (self._output.depth - 8)
+        self._shifts.append([(got - wanted) / unit for got, wanted in means])
 
     def _chroma_codes(self, values: NDArray[np.float32]) -> Plane:
         dither = dither_pattern(values.shape[0], values.shape[1]) if self._dithered else None
@@ -250,7 +259,20 @@ class PlaneEnlarger:
         return found
 
 
-def _chroma_gain(source: PlaneFormat, output: PlaneFormat) -> float:
+def chroma_resampler(source: PlaneFormat, source_size: Size, output_size: Size) -> resample.ChromaResampler | None:
+    """What enlarges the chroma planes at their siting; None where there are none."""
+    if source.chroma_shift is None:
+        return None
+    return resample.ChromaResampler(
+        luma=source_size,
+        out_luma=output_size,
+        shift=source.chroma_shift,
+        sited_left=source.chroma_location in _LEFT,
+        sited_top=source.chroma_location in _TOP,
+    )
+
+
+def chroma_gain(source: PlaneFormat, output: PlaneFormat) -> float:
     """Code values of the output per code value of the source: limited range doubles with each bit."""
     if source.full_range:
         return ((1 << output.depth) - 1) / ((1 << source.depth) - 1)

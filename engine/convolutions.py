@@ -41,8 +41,12 @@ class Chain:
     @property
     def margin(self) -> int:
         """How far the input lies that the bits of an output pixel depend on, where both are cut at the grain."""
+        return self.margin_after(-1)
+
+    def margin_after(self, index: int) -> int:
+        """The same for what comes out of that layer, counted from 0."""
         margin = 0
-        for layer in reversed(self.layers):
+        for layer in reversed(self.layers[index + 1 :]):
             margin = (_to_grain(margin) if in_tiles(layer) else margin) + layer.reach
         return _to_grain(margin) if self.grain > 1 else margin
 
@@ -106,3 +110,15 @@ def _layer(layer: Any) -> Layer:
     if isinstance(layer, keras.layers.Conv2DTranspose):  # at stride 1 an ordinary one with its kernel turned around
         kernel = np.ascontiguousarray(kernel[::-1, ::-1].transpose(0, 1, 3, 2))
     return Layer(kernel, bias)
+
+
+def as_it_is(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    return values
+
+
+def sigmoid(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """In place."""
+    with np.errstate(over="ignore"):
+        np.exp(np.negative(values, out=values), out=values)
+    values += 1
+    return np.reciprocal(values, out=values)

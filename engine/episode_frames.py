@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from engine.completeness import Damage, check_all_decoded
 from engine.decode import Decoder
@@ -101,4 +102,4 @@ def enlarge_frames(
 
 
 def _unless_none(step: Step) -> Step:
-    return Step(step.stage, lambda frame: None if frame is None else step.run(frame))
+    return replace(step, run=lambda frame: None if frame is None else step.run(frame))

@@ -34,7 +34,7 @@ def subpixel(name: str, *, scale: int, filters: int, blocks: int) -> keras.Model
         features = layers.Add(name=f"block_{index}_sum")([features, inner])
     features = layers.Add(name="features")([first, _convolution(filters, "convolution_body")(features)])
     # Whatever the policy, what is seen in the end is added up in float32.
-    detail = _convolution(scale**2, "convolution_last")(features)
+    detail = _convolution(scale**2, "convolution_last", dtype="float32")(features)
     enlarged = BilinearPixels(scale, name="bilinear", dtype="float32")(luma)
     pixels = layers.Add(name="pixels", dtype="float32")([enlarged, detail])
     return keras.Model(luma, DepthToSpace(scale, name="depth_to_space", dtype="float32")(pixels), name=name)
@@ -78,8 +78,8 @@ class DepthToSpace(layers.Layer):  # type: ignore[misc]
         return ops.reshape(ops.transpose(apart, (0, 1, 3, 2, 4)), (batch, height * scale, width * scale, 1))
 
 
-def _convolution(filters: int, name: str) -> layers.Conv2D:
-    return layers.Conv2D(filters, 3, padding="same", name=name)
+def _convolution(filters: int, name: str, *, dtype: str | None = None) -> layers.Conv2D:
+    return layers.Conv2D(filters, 3, padding="same", name=name, dtype=dtype)
 
 
 def _between(plane: Any, scale: int, *, axis: int) -> list[Any]:

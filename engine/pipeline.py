@@ -25,6 +25,8 @@ class Step:
 
     stage: str
     run: Callable[[Any], Any]
+    ahead: int = IN_FLIGHT
+    """Frames that may wait after it."""
 
 
 @runtime_checkable
@@ -75,7 +77,7 @@ class Pipeline:
         self._threads: list[threading.Thread] = []
         items = source
         for step in steps:
-            channel: Channel[Any] = Channel(IN_FLIGHT)
+            channel: Channel[Any] = Channel(step.ahead)
             thread = threading.Thread(target=_work, args=(items, step, channel, stages), name=step.stage)
             self._channels.append(channel)
             self._threads.append(thread)

@@ -26,6 +26,10 @@ class Region:
         return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
     @property
+    def shape(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
     def pixels(self) -> int:
         return self.height * self.width
 
@@ -34,6 +38,10 @@ class Region:
         top, left = self.top * factor, self.left * factor
         bottom, right = (self.top + self.height) * factor, (self.left + self.width) * factor
         return Region(top, left, min(bottom, shape[0]) - top, min(right, shape[1]) - left)
+
+    def divided(self, factor: int) -> Region:
+        """The elements of a mask of squares of `factor` that hold it, which begins at a multiple of `factor`."""
+        return Region(self.top // factor, self.left // factor, -(-self.height // factor), -(-self.width // factor))
 
     def grown(self, margin: int, shape: tuple[int, ...]) -> Region:
         """With `margin` on all sides, cut to `shape`."""
@@ -48,6 +56,13 @@ class Region:
         top, left = min(self.top, shape[0] - height), min(self.left, shape[1] - width)
         up, to_left = top % grain, left % grain
         return Region(top - up, left - to_left, height + up, width + to_left)
+
+    def pieces(self, longest: int) -> Iterator[Region]:
+        """The same in pieces of at most `longest` a side, cut at its multiples from the corner on."""
+        for top in range(self.top, self.top + self.height, longest):
+            for left in range(self.left, self.left + self.width, longest):
+                height = min(longest, self.top + self.height - top)
+                yield Region(top, left, height, min(longest, self.left + self.width - left))
 
     def relative_to(self, window: Region) -> Region:
         """The same rectangle in the coordinates of `window`."""

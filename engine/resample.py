@@ -36,6 +36,13 @@ class _Axis:
     positions: NDArray[np.intp]
     weights: NDArray[np.float32]
 
+    def matrix(self, length: int) -> NDArray[np.float32]:
+        """(positions, length): the same as a product."""
+        made = np.zeros((self.positions.shape[1], length), np.float32)
+        for position, weight in zip(self.positions, self.weights, strict=True):
+            np.add.at(made, (np.arange(len(position)), position), weight)
+        return made
+
     def along_rows(self, image: NDArray[np.float32]) -> NDArray[np.float32]:
         out = image[self.positions[0]] * self.weights[0][:, None]
         for position, weight in zip(self.positions[1:], self.weights[1:], strict=True):
@@ -83,6 +90,10 @@ class ChromaResampler:
         # Output chroma j lies at luma position group*j + offset; luma maps by (x + 1/2) * ratio - 1/2.
         first = ((offset + Fraction(1, 2)) * ratio - Fraction(1, 2) - offset) / group
         return _cubic_axis(-(-luma >> shift), -(-out_luma >> shift), ratio, first)
+
+    def matrices(self, shape: tuple[int, int]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """What a plane of that shape is multiplied with from the left, and the transpose of that from the right."""
+        return self._rows.matrix(shape[0]), self._columns.matrix(shape[1])
 
     def __call__(self, plane: NDArray[Any]) -> NDArray[np.float32]:
         """(height, width) of any real dtype → float32 at the output size, not rounded, not clipped."""

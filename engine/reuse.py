@@ -8,8 +8,10 @@ around it; `FrameReuse` tries that once and, where it does not hold, reuses whol
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections import OrderedDict
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.cores import cores, share_out
 from engine.flat import flat_blocks, in_blocks
 from engine.regions import Region, bands, cover
 
@@ -36,6 +39,8 @@ _START_PIXELS = 600
 """What a region costs beside its pixels, in pixels."""
 _WORTH_SPLITTING = 0.85
 """Above this share of the plane's work, the plane is computed as a whole."""
+_LARGEST_PIECE = 384
+"""Pixels a side: larger regions are cut, so that there is work for every core."""
 
 
 @dataclass
@@ -44,6 +49,20 @@ class _Slot:
 
     seen: Luma
     made: Luma
+
+
+@dataclass
+class _Part:
+    """A region to renew: the window that its bits depend on, and the result when it is there."""
+
+    region: Region
+    inner: Region
+    """The region within the window."""
+    seen: Luma
+    touched: NDArray[np.bool_]
+    """Which blocks of it are needed. What is in the others means nothing."""
+    key: bytes
+    made: Luma | None
 
 
 @dataclass
@@ -77,15 +96,18 @@ class FrameReuse:
     """
 
     def __init__(self, upscaler: Upscaler, *, cache_bytes: int = DEFAULT_CACHE_BYTES) -> None:
-        self._upscaler = upscaler
+        self.upscaler = upscaler
         self._margin, self._grain = upscaler.margin, upscaler.grain
         self.scale = upscaler.scale
         self._slots: list[_Slot] = []
         self._next_slot = 0
         self._cache = _Cache(cache_bytes)
-        self._by_region = upscaler.network.same_bits_in_any_region and _bits_are_independent_of_shape(upscaler)
         self.computed_pixels = 0
         self.asked_pixels = 0
+
+    @functools.cached_property
+    def _by_region(self) -> bool:
+        return self.upscaler.network.same_bits_in_any_region and _bits_are_independent_of_shape(self.upscaler)
 
     @property
     def reused_share(self) -> float:
@@ -97,6 +119,11 @@ class FrameReuse:
         self._next_slot = 0
         if held:
             self.asked_pixels += sum(slot.seen.size for slot in self._slots)
+
+    def count(self, pixels: int, *, held: bool) -> None:
+        """Of a frame that somebody else computed, or had already."""
+        self.asked_pixels += pixels
+        self.computed_pixels += 0 if held else pixels
 
     def __call__(self, luma: Luma) -> Luma:
         """As `Upscaler`, to the bit. The result is valid until the same use in the next frame, and read-only."""
@@ -127,8 +154,45 @@ class FrameReuse:
                 self._fill(slot, now, alike)
                 touched[alike] = False
             regions = self._regions(touched, now)
+            if self.upscaler.by_parts and regions != [_whole(now)]:
+                self._in_parts(slot, now, regions, touched)
+                return
         for region in regions:
             slot.made[region.scaled(self.scale, slot.made.shape).slices] = self._compute(now, region)
+
+    def _in_parts(self, slot: _Slot, now: Luma, regions: list[Region], touched: NDArray[np.bool_]) -> None:
+        """The touched blocks of the regions; each core has a piece of its own at a time."""
+        pieces = [piece for region in regions for piece in region.pieces(_LARGEST_PIECE)]
+        masks = [touched[piece.divided(BLOCK).slices] for piece in pieces]
+        parts = [self._part(now, piece, mask) for piece, mask in zip(pieces, masks, strict=True) if mask.any()]
+        new = [part for part in parts if part.made is None]
+        share_out(sorted(new, key=lambda part: -part.region.pixels), self._make, threads=cores())
+        for part in parts:
+            assert part.made is not None
+            wanted = _enlarged(part.touched, BLOCK * self.scale, part.made.shape)
+            np.copyto(slot.made[part.region.scaled(self.scale, slot.made.shape).slices], part.made, where=wanted)
+        for part in new:
+            assert part.made is not None
+            self._cache.put(part.key, part.made)
+            self.computed_pixels += part.region.pixels
+
+    def _make(self, parts: Iterator[_Part]) -> None:
+        for part in parts:
+            wanted = _enlarged(part.touched, BLOCK // self._grain, part.inner.divided(self._grain).shape)
+            part.made = self.upscaler.part(part.seen, part.inner, wanted=wanted)
+
+    def _part(self, luma: Luma, region: Region, touched: NDArray[np.bool_] | None = None) -> _Part:
+        window = self._window(region, luma.shape)
+        seen = np.ascontiguousarray(luma[window.slices])
+        inner = region.relative_to(window)
+        # zero padding makes a difference at the image's border, which shows as a smaller margin
+        place = np.array([*seen.shape, inner.top, inner.left, inner.height, inner.width])
+        if touched is None:
+            touched = np.ones(region.divided(BLOCK).shape, np.bool_)
+        key = hashlib.blake2b(
+            place.tobytes() + np.packbits(touched).tobytes() + seen.tobytes(), digest_size=16
+        ).digest()
+        return _Part(region, inner, seen, touched, key, self._cache.get(key))
 
     def _fill(self, slot: _Slot, now: Luma, alike: tuple[NDArray[np.intp], NDArray[np.intp]]) -> None:
         """One block for many that see the same: in flat areas."""
@@ -137,12 +201,13 @@ class FrameReuse:
 
     def _regions(self, touched: NDArray[np.bool_], now: Luma) -> list[Region]:
         """Regions that hold every touched block."""
-        covers = [
-            cover(touched, margin=self._margin / BLOCK),
-            *(bands(touched, height=height) for height in _BANDS),
-        ]
+        covers = [cover(touched, margin=self._margin / BLOCK)]
+        if not self.upscaler.by_parts:  # parts leave out what is not touched
+            covers += [bands(touched, height=height) for height in _BANDS]
         found = [[region.scaled(BLOCK, now.shape) for region in regions] for regions in covers]
         works = [sum(self._window(region, now.shape).pixels + _START_PIXELS for region in regions) for regions in found]
+        if self.upscaler.by_parts:  # most of the work is done for what is touched alone
+            works = [(work + int(touched.sum()) * BLOCK**2) // 2 for work in works]
         best = int(np.argmin(works))
         return found[best] if works[best] < _WORTH_SPLITTING * now.size else [_whole(now)]
 
@@ -150,19 +215,18 @@ class FrameReuse:
         return _window(region, shape, margin=self._margin, grain=self._grain)
 
     def _compute(self, luma: Luma, region: Region) -> Luma:
-        window = self._window(region, luma.shape)
-        seen = np.ascontiguousarray(luma[window.slices])
-        # zero padding makes a difference at the image's border, which shows as a smaller margin
-        place = [*seen.shape, region.top - window.top, region.left - window.left, region.height, region.width]
-        key = hashlib.blake2b(np.array(place).tobytes() + seen.tobytes(), digest_size=16).digest()
-        made = self._cache.get(key)
-        if made is None:
-            enlarged = self._upscaler(seen)
-            inner = region.relative_to(window).scaled(self.scale, enlarged.shape)
-            made = np.ascontiguousarray(enlarged[inner.slices])
-            self._cache.put(key, made)
+        part = self._part(luma, region)
+        if part.made is None:
+            enlarged = self.upscaler(part.seen)
+            part.made = np.ascontiguousarray(enlarged[part.inner.scaled(self.scale, enlarged.shape).slices])
+            self._cache.put(part.key, part.made)
             self.computed_pixels += region.pixels
-        return made
+        return part.made
+
+
+def _enlarged(mask: NDArray[np.bool_], factor: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Each element `factor` times down and across, cut to `shape`."""
+    return mask.repeat(factor, axis=0)[: shape[0]].repeat(factor, axis=1)[:, : shape[1]]
 
 
 def _window(region: Region, shape: tuple[int, ...], *, margin: int, grain: int) -> Region:

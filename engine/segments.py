@@ -26,7 +26,7 @@ from engine.segment_records import SegmentRecord, SegmentRecords, SideCarRecords
 from engine.settings import EncoderSettings
 from engine.stages import Stages
 
-PIPELINE_VERSION = 3
+PIPELINE_VERSION = 4
 """Raised whenever the same settings would give other segments, so that old ones are not mixed in."""
 
 SEGMENT_S = 10

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from engine import backend
 from engine.errors import EnvironmentFault
+from engine.regions import Region
 from engine.tiles import TileGrid, smallest_window, tile_grid
 from engine.weights import Weights
 
@@ -30,9 +31,10 @@ class Upscaler:
     def __init__(
         self, weights: Weights, *, largest_window: int = DEFAULT_WINDOW, largest_batch: int = DEFAULT_BATCH
     ) -> None:
-        self.network = weights.network
+        self.weights, self.network = weights, weights.network
         compiled = backend.compiled(weights.model(), radius=self.network.radius)
         self._forward: backend.Forward = compiled
+        self._part = compiled.part
         self.margin = compiled.margin
         """How far around a pixel the input lies that its bits depend on; at least the network's radius."""
         self.grain = compiled.grain
@@ -56,6 +58,21 @@ class Upscaler:
                 if not backend.is_out_of_memory(error):
                     raise
                 self._shrink(error)
+
+    @property
+    def by_parts(self) -> bool:
+        """Whether `part` costs less than the whole, and may be called by several threads at a time."""
+        return self._part is not None
+
+    def part(
+        self, luma: NDArray[np.float32], inner: Region, *, wanted: NDArray[np.bool_] | None = None
+    ) -> NDArray[np.float32]:
+        """A region of what comes of `luma`, a window around it; of it what is `wanted`, in squares of `grain` pixels.
+
+        The bits are those of the whole. In the calling thread alone; only where `by_parts`.
+        """
+        assert self._part is not None
+        return self._part(luma, inner, wanted=wanted)
 
     def _run(self, luma: NDArray[np.float32]) -> NDArray[np.float32]:
         grid = self._grid(luma.shape[0], luma.shape[1])

@@ -4,24 +4,23 @@ An output tile of m × m pixels needs (m + r - 1)² products for each pair of ch
 "Fast Algorithms for Convolutional Neural Networks", 2015; the matrices are Toom and Cook's. float32 throughout: the
 result differs from the direct sum by about 3e-6 of its range.
 
-A tile always gives the same bits, wherever it lies and whatever is computed beside it: all blocks of tiles have one
-shape. So a pixel's bits depend on its place within its tile, and nothing else: cut windows at multiples of `tile`.
+A tile always gives the same bits, wherever it lies and whatever is computed beside it: all blocks hold as many tiles.
+So a pixel's bits depend on its place within its tile, and nothing else: cut windows at multiples of `tile`.
 """
 
 from __future__ import annotations
 
 import functools
-import os
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from fractions import Fraction
-from itertools import product
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
+
+from engine.cores import cores, share_out
 
 Features = NDArray[np.float32]
 """(height, width, channels)."""
@@ -32,8 +31,9 @@ _POINTS = (0, 1, -1, 2, Fraction(-1, 2), -2, Fraction(1, 2))
 """Where Toom and Cook's polynomials are evaluated, besides infinity: those that lose least (tried)."""
 _WORTH_PRODUCTS = 30_000
 """Products for a pixel above which fewer of them are worth the transforms (tried: 9,216 are not, 102,400 are)."""
-_BLOCK = (2, 16)
-"""Tiles of a block, down and across: what it needs stays in the second-level cache."""
+_BLOCKS = ((2, 16), (4, 8))
+"""Tiles of a block, down and across: what it needs stays in the second-level cache. All have as many, so that the
+products are the same to the bit."""
 
 _ALIGNMENT = 64
 """Bytes."""
@@ -75,7 +75,7 @@ def _array(matrix: Matrix) -> NDArray[np.float64]:
 
 
 class Convolution:
-    """Stride 1, zero padded; LeakyReLU after it where a slope is given. Not for several threads at a time."""
+    """Stride 1, zero padded; LeakyReLU after it where a slope is given. Several threads may call it at a time."""
 
     def __init__(
         self, kernel: NDArray[np.float32], bias: NDArray[np.float32], *, slope: float | None, threads: int | None = None
@@ -90,55 +90,77 @@ class Convolution:
         self._constant = self._side + 1
         """The product of point 1 with point 1, which every output pixel has once: the place to add what all get."""
         self._bias, self._slope = bias, None if slope is None else np.float32(slope)
-        self._threads = threads or len(os.sched_getaffinity(0))
+        self._threads = threads or cores()
         _one_thread_for_each_product()
-        self._idle: list[_Scratch] = []
-        self._out = np.empty(0, np.float32)
+        self._idle: dict[tuple[int, int], list[_Scratch]] = {block: [] for block in _BLOCKS}
+        self._spare: list[NDArray[np.float32]] = []
 
     def __call__(self, features: Features) -> Features:
-        """(height, width, channels in) → (height, width, channels out), valid until the next call."""
-        height, width, _ = features.shape
-        size = height * width * self._channels_out
-        if self._out.size < size:
-            self._out = _aligned(size)  # kept: fresh memory costs more than filling it
-        out = self._out[:size].reshape(height, width, self._channels_out)
-        rows, columns = (tiles * TILE for tiles in _BLOCK)
-        corners = list(product(range(0, height, rows), range(0, width, columns)))
-        left = iter(corners)
-        errors: list[BaseException] = []
-        helpers = [
-            threading.Thread(target=self._work, args=(features, out, left, errors))
-            for _ in range(min(self._threads, len(corners)) - 1)
-        ]
-        for helper in helpers:
-            helper.start()
-        self._work(features, out, left, errors)
-        for helper in helpers:
-            helper.join()
-        if errors:
-            raise errors[0]
-        return out
+        """(height, width, channels in) → (height, width, channels out)."""
+        with self.part(features, (slice(0, features.shape[0]), slice(0, features.shape[1]))) as made:
+            return made.copy()
+
+    @contextmanager
+    def part(
+        self,
+        features: Features,
+        place: tuple[slice, slice],
+        *,
+        wanted: NDArray[np.bool_] | None = None,
+        threads: int | None = None,
+    ) -> Iterator[Features]:
+        """The rows and columns `place` of the result, from multiples of `TILE` on; valid until the context is left.
+
+        `wanted`: which tiles of it are needed; what is in the others means nothing.
+        """
+        rows, columns = place
+        height, width = rows.stop - rows.start, columns.stop - columns.start
+        out = self._memory(height * width * self._channels_out)
+        try:
+            made = _aligned(out)[: height * width * self._channels_out].reshape(height, width, self._channels_out)
+            block, corners = _blocks(height, width, wanted)
+            first = rows.start, columns.start
+            share_out(
+                corners,
+                lambda left: self._work(features, made, first, block, left),
+                threads=threads or self._threads,
+            )
+            yield made
+        finally:
+            self._spare.append(out)
+
+    def _memory(self, size: int) -> NDArray[np.float32]:
+        """Kept and used again: fresh memory costs more than filling it."""
+        size += _ALIGNMENT // 4
+        with suppress(IndexError):
+            spare = self._spare.pop()
+            if spare.size >= size:
+                return spare
+        return np.empty(size, np.float32)
 
     def _work(
-        self, features: Features, out: Features, corners: Iterator[tuple[int, int]], errors: list[BaseException]
+        self,
+        features: Features,
+        out: Features,
+        first: tuple[int, int],
+        block: tuple[int, int],
+        corners: Iterator[tuple[int, int]],
     ) -> None:
         """Blocks, as long as there are some left."""
-        try:
-            work = self._scratch()
-            for top, left in corners:  # shared: each is given out once
-                self._block(features, out, work, top, left)
-            self._idle.append(work)
-        except BaseException as error:  # noqa: BLE001  (re-raised in the thread that asked)
-            errors.append(error)
+        work = self._scratch(block)
+        for top, left in corners:
+            seen = self._seen(features, work, first[0] + top, first[1] + left)
+            self._block(seen, work, out[top : top + work.image.shape[0], left : left + work.image.shape[1]])
+        self._idle[block].append(work)
 
-    def _scratch(self) -> _Scratch:
+    def _scratch(self, block: tuple[int, int]) -> _Scratch:
         with suppress(IndexError):
-            return self._idle.pop()
-        return _Scratch(self._side, self._channels_in, self._channels_out)
+            return self._idle[block].pop()
+        return _Scratch(block, self._side, self._channels_in, self._channels_out)
 
-    def _block(self, features: Features, out: Features, work: _Scratch, top: int, left: int) -> None:
-        """Fill `out` from (top, left) on for one block."""
-        np.matmul(self._b, self._seen(features, work, top, left), out=work.down)
+    def _block(self, seen: Features, work: _Scratch, target: Features) -> None:
+        """Fill `target`, which may be smaller at the border, with one block."""
+        np.matmul(self._b, seen, out=work.down)
         np.copyto(work.spread, work.down_by_tiles)
         np.matmul(self._b, work.spread_flat, out=work.across)
         np.matmul(work.across_by_place, self._kernel, out=work.products)
@@ -147,7 +169,6 @@ class Convolution:
         np.matmul(self._a, work.up_by_row, out=work.made_flat)
         if self._slope is not None:
             np.maximum(work.made_flat, np.multiply(work.made_flat, self._slope, out=work.small), out=work.made_flat)
-        target = out[top : top + work.image.shape[0], left : left + work.image.shape[1]]
         np.copyto(work.image_by_tiles, work.made_by_image)
         target[...] = work.image[: target.shape[0], : target.shape[1]]
 
@@ -179,21 +200,36 @@ def _one_thread_for_each_product() -> None:
     threadpool_limits(1, user_api="blas")
 
 
-def _aligned(size: int) -> NDArray[np.float32]:
-    """As TensorFlow wants memory that it is to use as it is."""
-    spare = _ALIGNMENT // 4
-    memory = np.empty(size + spare, np.float32)
-    first = -memory.ctypes.data % _ALIGNMENT // 4
-    return memory[first : first + size]
+def _aligned(memory: NDArray[np.float32]) -> NDArray[np.float32]:
+    """From where TensorFlow takes memory as it is."""
+    return memory[-memory.ctypes.data % _ALIGNMENT // 4 :]
+
+
+def _blocks(height: int, width: int, wanted: NDArray[np.bool_] | None) -> tuple[tuple[int, int], list[tuple[int, int]]]:
+    """The kind of block of which the fewest hold all wanted tiles, and where each begins, in pixels."""
+    if wanted is None:
+        wanted = np.ones((-(-height // TILE), -(-width // TILE)), np.bool_)
+    found = {block: list(_cover(wanted, *block)) for block in _BLOCKS}
+    fewest = min(found, key=lambda block: len(found[block]))
+    return fewest, found[fewest]
+
+
+def _cover(wanted: NDArray[np.bool_], down: int, across: int) -> Iterator[tuple[int, int]]:
+    """In each row of blocks from the first wanted tile on, then from the next that is not held yet."""
+    for top in range(0, wanted.shape[0], down):
+        columns = np.flatnonzero(wanted[top : top + down].any(axis=0))
+        while columns.size:
+            yield top * TILE, int(columns[0]) * TILE
+            columns = columns[np.searchsorted(columns, columns[0] + across) :]
 
 
 class _Scratch:
     """The arrays of one block, one set for each thread, and the views of them that the steps need."""
 
-    def __init__(self, side: int, channels_in: int, channels_out: int) -> None:
-        down, across = _BLOCK
+    def __init__(self, block: tuple[int, int], side: int, channels_in: int, channels_out: int) -> None:
+        down, across = block
         tiles = down * across
-        rows, columns = (tiles * TILE + side - TILE for tiles in _BLOCK)
+        rows, columns = (tiles * TILE + side - TILE for tiles in block)
         self.seen = np.empty((rows, columns, channels_in), np.float32)
         row, column, channel = self.seen.strides
         self.seen_by_tile_rows = as_strided(

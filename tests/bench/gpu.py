@@ -1,17 +1,16 @@
-"""The engine's networks on a GPU by JAX alone: frames a second, and how much of the card that is.
+"""The engine on a GPU by JAX alone: frames a second, and how much of the card that is.
 
-    KERAS_BACKEND=jax python -m tests.bench.gpu              1080p and 2160p, every network that has weights
+    KERAS_BACKEND=jax python -m tests.bench.gpu              1080p and 2160p, msrcnn, fast and fine
     KERAS_BACKEND=jax python -m tests.bench.gpu --tiny       a rehearsal on whatever there is
 
-What runs on the device is what an episode needs: 8 bit code values come over the bus, are scaled and resized there (two
-matrix products: OpenCV's bicubic is linear), go through the network in float16 with its last layer in float32, and go
-back as 8 bit. Shapes are fixed; the batch is doubled as long as it pays and memory allows; the next batch travels while
-one is computed. Beside it: plain Keras, `predict` in float32, one frame at a time.
+What is measured is `engine.on_device` in the engine's pipeline: planes of 8 bit from memory to planes in memory, luma
+and chroma, without decoder and encoder. Beside it: plain Keras, `predict` in float32 on luma alone, a frame at a time.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import sys
 import time
@@ -21,60 +20,62 @@ from typing import Any
 
 os.environ["KERAS_BACKEND"] = "jax"
 
+from engine import backend, weights  # isort: skip  (before JAX is imported)
+
 import cv2
 import jax
 import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import backend, weights
-from engine.settings import Size
+from engine.backend_frames import Place, places
+from engine.models import Model
+from engine.on_device import DeviceEnlarger, Task
+from engine.pipeline import Pipeline
+from engine.planes import PlaneFormat, Planes
+from engine.settings import Device, Settings, Size
+from engine.stages import Stages
+from engine.upscaler import Upscaler
 from tests.bench.measure import table
-
-import keras  # isort: skip
 
 Codes = NDArray[np.uint8]
 
 OUTPUTS = (Size(1920, 1080), Size(3840, 2160))
-_LARGEST_BATCH = 64
-_PAYS = 1.03
-"""A batch twice as large has to be faster by this."""
-_SECONDS = 3.0
+_FORMAT = PlaneFormat("yuv420p", 8, (1, 1))
+_SECONDS = 5.0
 """Each speed is measured for about this long."""
+_AIMS = "Aims on an H100 for msrcnn at 1080p: 300 fps, 5 × plain Keras, at most 1 level apart."
 
 
-def _taps(length: int, out: int) -> NDArray[np.float32]:
-    """OpenCV's bicubic along one axis, as a matrix (out, length)."""
-    wanted = cv2.resize(np.eye(length, dtype=np.float32), (length, out), interpolation=cv2.INTER_CUBIC)
-    return np.asarray(wanted, np.float32)
+def enlarger(loaded: weights.Weights, source: Size, output: Size, *, where: list[Place], half: bool) -> DeviceEnlarger:
+    """The engine's own, as a job makes it."""
+    model = Model(loaded.card.upsampling, Upscaler(loaded), loaded.sha256, "gpu")
+    return DeviceEnlarger(Task(_FORMAT, source, _FORMAT, output, Settings(), model), devices=where, half=half)
 
 
-def on_device(loaded: weights.Weights, source: Size, output: Size) -> Callable[[Any], Any]:
-    """(batch, height, width) uint8 luma of limited range to the same at `output`, for any batch; compiled by shape."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    try:
-        model = loaded.model()
-    finally:
-        keras.config.set_dtype_policy(policy)
-    state = [v.value for v in model.trainable_variables], [v.value for v in model.non_trainable_variables]
-    down, across = _taps(source.height, output.height), _taps(source.width, output.width)
-    own_scale = loaded.network.scale > 1
+def frames_per_second(engine: DeviceEnlarger, frames: list[Planes]) -> float:
+    """Through the engine's pipeline; frames that differ from each other, as long as it takes."""
+    engine(frames[0])  # compiles
+    ends_at = [float("inf")]
 
-    def run(codes: Any) -> Any:
-        luma = (codes.astype(jnp.float32) - 16) / 219
-        if not own_scale:
-            exact = jax.lax.Precision.HIGHEST
-            luma = jnp.einsum("oh,bhw,pw->bop", down, luma, across, precision=exact)
-        made, _ = model.stateless_call(*state, luma.clip(0, 1)[..., None], training=False)
-        levels = made[..., 0].astype(jnp.float32) * 219 + 16
-        return jnp.rint(levels).clip(0, 255).astype(jnp.uint8)
+    def source() -> Iterator[Planes]:
+        for planes in itertools.cycle(frames):
+            if time.perf_counter() > ends_at[0]:
+                return
+            yield planes
 
-    return jax.jit(run)
+    done = 0
+    with Pipeline(source(), engine.steps, stages=Stages(), stop=lambda: None) as pipeline:
+        for _ in pipeline:
+            done += 1
+            if done == 1:
+                began = time.perf_counter()
+                ends_at[0] = began + _SECONDS
+    return (done - 1) / (time.perf_counter() - began)
 
 
-def plain(loaded: weights.Weights, source: Size, output: Size) -> Callable[[Codes], Codes]:
-    """What one would write with Keras: float32, `predict`, a frame at a time."""
+def plain(loaded: weights.Weights, output: Size) -> Callable[[Codes], Codes]:
+    """What one would write with Keras: float32, `predict`, a frame at a time, luma alone."""
     model = loaded.model()
 
     def run(codes: Codes) -> Codes:
@@ -87,34 +88,14 @@ def plain(loaded: weights.Weights, source: Size, output: Size) -> Callable[[Code
     return run
 
 
-def _frames_per_second(run: Callable[[Any], Any], batch: Codes) -> float:
-    """With the next batch on its way while one is computed, results back on the host."""
-    jax.block_until_ready(run(jax.device_put(batch)))
-    began, done, waiting = time.perf_counter(), 0, []
-    while not done or time.perf_counter() - began < _SECONDS:
-        result = run(jax.device_put(batch))
-        result.copy_to_host_async()
-        waiting.append(result)
-        if len(waiting) > 2:
-            done += np.asarray(waiting.pop(0)).shape[0]
-    done += sum(np.asarray(result).shape[0] for result in waiting)
-    return done / (time.perf_counter() - began)
-
-
-def fastest(run: Callable[[Any], Any], frame: Codes) -> tuple[int, float]:
-    """The batch that pays best within memory, and its frames a second."""
-    found, speed, batch = 0, 0.0, 1
-    while batch <= _LARGEST_BATCH:
-        try:
-            now = _frames_per_second(run, np.repeat(frame[None], batch, axis=0))
-        except Exception as error:
-            if found and backend.is_out_of_memory(error):
-                break
-            raise
-        if now < speed * _PAYS:
-            break
-        found, speed, batch = batch, now, 2 * batch
-    return found, speed
+def plain_speed(usual: Callable[[Codes], Codes], codes: Codes) -> float:
+    """Frames a second, once it is compiled."""
+    usual(codes)
+    began, count = time.perf_counter(), 0
+    while not count or time.perf_counter() - began < _SECONDS:
+        usual(codes)
+        count += 1
+    return count / (time.perf_counter() - began)
 
 
 def matrix_rate(length: int) -> float:
@@ -132,8 +113,17 @@ def matrix_rate(length: int) -> float:
 
 def flop(loaded: weights.Weights, output: Size) -> float:
     """Of the convolutions, for a frame of luma."""
-    taps = sum(array.size for name, array in loaded.arrays.items() if name.endswith("kernel"))
-    return 2.0 * taps * output.pixels / loaded.network.scale**2
+    return 2.0 * loaded.network.multiply_adds * output.pixels
+
+
+def drawn(source: Size, count: int) -> list[Planes]:
+    """Frames that all differ: smooth noise within limited range."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(count):
+        planes = (rng.integers(16, 236, shape, np.uint8) for shape in _FORMAT.shapes(source))
+        frames.append(tuple(np.asarray(cv2.GaussianBlur(plane, (0, 0), 2), np.uint8) for plane in planes))
+    return frames
 
 
 def _networks() -> Iterator[tuple[Path, weights.Weights]]:
@@ -142,36 +132,43 @@ def _networks() -> Iterator[tuple[Path, weights.Weights]]:
             yield path, weights.load(path)
 
 
+def row(path: Path, loaded: weights.Weights, output: Size, *, where: list[Place], rate: float) -> list[str]:
+    """One line of the table."""
+    source = Size(output.width // 2, output.height // 2)
+    frames = drawn(source, 8)
+    engine, usual = enlarger(loaded, source, output, where=where, half=True), plain(loaded, output)
+    wanted = usual(frames[0][0]).astype(int)
+    apart: NDArray[Any] = np.abs(engine(frames[0])[0].astype(int) - wanted)
+    fps, usual_fps = frames_per_second(engine, frames), plain_speed(usual, frames[0][0])
+    return [
+        path.stem,
+        str(output),
+        f"{fps:.1f}",
+        f"{flop(loaded, output) * fps / (rate * len(where)):.0%}",
+        f"{usual_fps:.2f}",
+        f"{fps / usual_fps:.1f}",
+        f"{apart.max()}, {100 * np.mean(apart > 0):.2f} %",
+    ]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.gpu", description=__doc__.splitlines()[0])
-    parser.add_argument("--tiny", action="store_true", help="64x48 output, short: to see that it runs")
+    parser.add_argument("--tiny", action="store_true", help="128x96 output, short: to see that it runs")
     arguments = parser.parse_args()
-    outputs = (Size(64, 48),) if arguments.tiny else OUTPUTS
+    used = backend.use(Device.AUTO)
+    where = places(gpu=used == "gpu")
     rate = matrix_rate(512 if arguments.tiny else 8192)
-    rows = []
-    for path, loaded in _networks():
-        for output in outputs:
-            source = Size(output.width // 2, output.height // 2)
-            frame = np.random.default_rng(0).integers(16, 236, (source.height, source.width), np.uint8)
-            frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), 2), np.uint8)
-            run, usual = on_device(loaded, source, output), plain(loaded, source, output)
-            wanted = usual(frame)
-            began, count = time.perf_counter(), 0
-            while not count or time.perf_counter() - began < _SECONDS:
-                usual(frame)
-                count += 1
-            usual_fps = count / (time.perf_counter() - began)
-            batch, fps = fastest(run, frame)
-            apart = np.abs(np.asarray(run(frame[None]))[0].astype(int) - wanted)
-            share = flop(loaded, output) * fps / rate
-            rows.append(
-                [path.stem, str(output), str(batch), f"{fps:.1f}", f"{share:.0%}", f"{usual_fps:.2f}"]
-                + [f"{fps / usual_fps:.1f}", f"{apart.max()}, {100 * np.mean(apart > 0):.2f} %"]
-            )
+    outputs = (Size(128, 96),) if arguments.tiny else OUTPUTS
+    rows = [
+        row(path, loaded, output, where=where, rate=rate)
+        for (path, loaded), output in itertools.product(_networks(), outputs)
+    ]
+    head = ["network", "output", "fps", "of the matrix rate", "Keras predict fps", "×", "levels apart, pixels"]
     device = jax.devices()[0]
-    head = ["network", "output", "batch", "fps", "of the matrix rate", "Keras predict fps", "×", "levels apart, pixels"]
-    sys.stdout.write(f"{device.device_kind} ({device.platform}), float16 products: {rate / 1e12:.1f} TFLOP/s\n\n")
-    sys.stdout.write(table(head, rows) + "\n")
+    sys.stdout.write(
+        f"{len(where)} × {device.device_kind} ({device.platform}), float16 products: {rate / 1e12:.1f} TFLOP/s each\n\n"
+        f"{table(head, rows)}\n\n{_AIMS}\n"
+    )
     return 0
 
 
