@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_START = 10.0
-"""What a region costs beside its area, in blocks (measured: some 600 pixels of m-SRCNN on a CPU)."""
+START = 10.0
+"""What a region costs beside its area, in elements."""
 
 
 @dataclass(frozen=True)
@@ -85,21 +85,21 @@ def bands(mask: NDArray[np.bool_], *, height: int) -> list[Region]:
     return found
 
 
-def cover(mask: NDArray[np.bool_], *, margin: float) -> list[Region]:
+def cover(mask: NDArray[np.bool_], *, margin: float, start: float = START) -> list[Region]:
     """Disjoint regions that hold every true element of `mask`, in reading order of the cuts.
 
     Starts from the bounding box and cuts it where that is cheaper, again and again. `margin` is what each region needs
-    around it, in elements.
+    around it, in elements, and `start` what each costs beside its area.
     """
     box = _tight(mask, Region(0, 0, *mask.shape))
-    return list(_cut(mask, box, margin)) if box else []
+    return list(_cut(mask, box, (margin, start))) if box else []
 
 
-def _cut(mask: NDArray[np.bool_], box: Region, margin: float) -> Iterator[Region]:
+def _cut(mask: NDArray[np.bool_], box: Region, cost: tuple[float, float]) -> Iterator[Region]:
     part = mask[box.slices]
-    row, row_cost = _best_cut(part, margin)
-    column, column_cost = _best_cut(part.T, margin)
-    if min(row_cost, column_cost) >= _cost(box.height, box.width, margin):
+    row, row_cost = _best_cut(part, cost)
+    column, column_cost = _best_cut(part.T, cost)
+    if min(row_cost, column_cost) >= _cost(box.height, box.width, cost):
         yield box
         return
     if row_cost <= column_cost:
@@ -115,10 +115,10 @@ def _cut(mask: NDArray[np.bool_], box: Region, margin: float) -> Iterator[Region
     for half in halves:
         tight = _tight(mask, half)
         if tight:
-            yield from _cut(mask, tight, margin)
+            yield from _cut(mask, tight, cost)
 
 
-def _best_cut(part: NDArray[np.bool_], margin: float) -> tuple[int, float]:
+def _best_cut(part: NDArray[np.bool_], cost: tuple[float, float]) -> tuple[int, float]:
     """Before which row a cut into two tight boxes costs least, and that cost (infinite without a place to cut)."""
     height, width = part.shape
     if height < 2:
@@ -126,25 +126,28 @@ def _best_cut(part: NDArray[np.bool_], margin: float) -> tuple[int, float]:
     any_in_row: NDArray[np.bool_] = np.asarray(part.any(axis=1))
     first = np.where(any_in_row, part.argmax(axis=1), width)
     last = np.where(any_in_row, width - part[:, ::-1].argmax(axis=1), 0)
-    above = _costs(any_in_row, first, last, margin)
-    below = _costs(any_in_row[::-1], first[::-1], last[::-1], margin)[::-1]
+    above = _costs(any_in_row, first, last, cost)
+    below = _costs(any_in_row[::-1], first[::-1], last[::-1], cost)[::-1]
     total = above[:-1] + below[1:]
     best = int(total.argmin())
     return best + 1, float(total[best])
 
 
 def _costs(
-    any_in_row: NDArray[np.bool_], first: NDArray[np.intp], last: NDArray[np.intp], margin: float
+    any_in_row: NDArray[np.bool_], first: NDArray[np.intp], last: NDArray[np.intp], cost: tuple[float, float]
 ) -> NDArray[np.float64]:
     """Of the tight box of rows 0..k, for each k. The first row of a tight part is never empty."""
     index = np.arange(len(any_in_row))
     height = np.maximum.accumulate(np.where(any_in_row, index, -1)) + 1 - int(any_in_row.argmax())
     width = np.maximum.accumulate(last) - np.minimum.accumulate(first)
-    return np.where(width > 0, _cost(height, width, margin), 0.0)
+    return np.where(width > 0, _cost(height, width, cost), 0.0)
 
 
-def _cost(height: NDArray[np.intp] | int, width: NDArray[np.intp] | int, margin: float) -> NDArray[np.float64]:
-    return np.asarray((height + 2 * margin) * (width + 2 * margin) + _START, np.float64)
+def _cost(
+    height: NDArray[np.intp] | int, width: NDArray[np.intp] | int, cost: tuple[float, float]
+) -> NDArray[np.float64]:
+    margin, start = cost
+    return np.asarray((height + 2 * margin) * (width + 2 * margin) + start, np.float64)
 
 
 def _tight(mask: NDArray[np.bool_], box: Region) -> Region | None:

@@ -29,14 +29,15 @@ if TYPE_CHECKING:
 Luma = NDArray[np.float32]
 
 BLOCK = 8
-"""Changes are looked for in blocks of this many pixels a side."""
+"""Changes are looked for in blocks of this many pixels a side, half as many where the network enlarges by itself."""
 DEFAULT_CACHE_BYTES = 256 << 20
 _SMALLEST_WINDOW = 24
 """Pixels a side. Below 15 TensorFlow takes another path on the CPU, with other bits (seen at widths of 1 to 3)."""
 _BANDS = (2, 4, 8)
 """Blocks that the bands are high which are tried beside the regions of `cover`."""
-_START_PIXELS = 600
-"""What a region costs beside its pixels, in pixels."""
+_START_PIXELS = {False: 600, True: 2400}
+"""What a region costs beside its pixels, in pixels; True: of a network that enlarges by itself, which has many layers
+with little work each."""
 _WORTH_SPLITTING = 0.85
 """Above this share of the plane's work, the plane is computed as a whole."""
 _LARGEST_PIECE = 384
@@ -99,6 +100,7 @@ class FrameReuse:
         self.upscaler = upscaler
         self._margin, self._grain = upscaler.margin, upscaler.grain
         self.scale = upscaler.scale
+        self._block = BLOCK if self.scale == 1 else BLOCK // 2
         self._slots: list[_Slot] = []
         self._next_slot = 0
         self._cache = _Cache(cache_bytes)
@@ -142,15 +144,15 @@ class FrameReuse:
     def _renew(self, slot: _Slot, now: Luma) -> None:
         """Bring `slot` up to date."""
         before, slot.seen = slot.seen, now
-        rows, columns = (np.arange(0, length, BLOCK) for length in now.shape)
+        rows, columns = (np.arange(0, length, self._block) for length in now.shape)
         changed = np.logical_or.reduceat(np.logical_or.reduceat(before != now, rows, axis=0), columns, axis=1)
         if not changed.any():
             return
         regions = [_whole(now)]
         if self._by_region and min(now.shape) >= _SMALLEST_WINDOW:
-            reach = -(-self._margin // BLOCK)
+            reach = -(-self._margin // self._block)
             touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-            for alike in flat_blocks(now, touched, block=BLOCK, reach=reach):
+            for alike in flat_blocks(now, touched, block=self._block, reach=reach):
                 self._fill(slot, now, alike)
                 touched[alike] = False
             regions = self._regions(touched, now)
@@ -163,13 +165,13 @@ class FrameReuse:
     def _in_parts(self, slot: _Slot, now: Luma, regions: list[Region], touched: NDArray[np.bool_]) -> None:
         """The touched blocks of the regions; each core has a piece of its own at a time."""
         pieces = [piece for region in regions for piece in region.pieces(_LARGEST_PIECE)]
-        masks = [touched[piece.divided(BLOCK).slices] for piece in pieces]
+        masks = [touched[piece.divided(self._block).slices] for piece in pieces]
         parts = [self._part(now, piece, mask) for piece, mask in zip(pieces, masks, strict=True) if mask.any()]
         new = [part for part in parts if part.made is None]
         share_out(sorted(new, key=lambda part: -part.region.pixels), self._make, threads=cores())
         for part in parts:
             assert part.made is not None
-            wanted = _enlarged(part.touched, BLOCK * self.scale, part.made.shape)
+            wanted = _enlarged(part.touched, self._block * self.scale, part.made.shape)
             np.copyto(slot.made[part.region.scaled(self.scale, slot.made.shape).slices], part.made, where=wanted)
         for part in new:
             assert part.made is not None
@@ -178,7 +180,7 @@ class FrameReuse:
 
     def _make(self, parts: Iterator[_Part]) -> None:
         for part in parts:
-            wanted = _enlarged(part.touched, BLOCK // self._grain, part.inner.divided(self._grain).shape)
+            wanted = _enlarged(part.touched, self._block // self._grain, part.inner.divided(self._grain).shape)
             part.made = self.upscaler.part(part.seen, part.inner, wanted=wanted)
 
     def _part(self, luma: Luma, region: Region, touched: NDArray[np.bool_] | None = None) -> _Part:
@@ -188,7 +190,7 @@ class FrameReuse:
         # zero padding makes a difference at the image's border, which shows as a smaller margin
         place = np.array([*seen.shape, inner.top, inner.left, inner.height, inner.width])
         if touched is None:
-            touched = np.ones(region.divided(BLOCK).shape, np.bool_)
+            touched = np.ones(region.divided(self._block).shape, np.bool_)
         key = hashlib.blake2b(
             place.tobytes() + np.packbits(touched).tobytes() + seen.tobytes(), digest_size=16
         ).digest()
@@ -196,18 +198,21 @@ class FrameReuse:
 
     def _fill(self, slot: _Slot, now: Luma, alike: tuple[NDArray[np.intp], NDArray[np.intp]]) -> None:
         """One block for many that see the same: in flat areas."""
-        block = self._compute(now, Region(int(alike[0][0]) * BLOCK, int(alike[1][0]) * BLOCK, BLOCK, BLOCK))
-        in_blocks(slot.made, BLOCK * self.scale)[alike] = block
+        block = self._compute(
+            now, Region(int(alike[0][0]) * self._block, int(alike[1][0]) * self._block, self._block, self._block)
+        )
+        in_blocks(slot.made, self._block * self.scale)[alike] = block
 
     def _regions(self, touched: NDArray[np.bool_], now: Luma) -> list[Region]:
         """Regions that hold every touched block."""
-        covers = [cover(touched, margin=self._margin / BLOCK)]
+        start = _START_PIXELS[self.scale > 1]
+        covers = [cover(touched, margin=self._margin / self._block, start=start / self._block**2)]
         if not self.upscaler.by_parts:  # parts leave out what is not touched
             covers += [bands(touched, height=height) for height in _BANDS]
-        found = [[region.scaled(BLOCK, now.shape) for region in regions] for regions in covers]
-        works = [sum(self._window(region, now.shape).pixels + _START_PIXELS for region in regions) for regions in found]
+        found = [[region.scaled(self._block, now.shape) for region in regions] for regions in covers]
+        works = [sum(self._window(region, now.shape).pixels + start for region in regions) for regions in found]
         if self.upscaler.by_parts:  # most of the work is done for what is touched alone
-            works = [(work + int(touched.sum()) * BLOCK**2) // 2 for work in works]
+            works = [(work + int(touched.sum()) * self._block**2) // 2 for work in works]
         best = int(np.argmin(works))
         return found[best] if works[best] < _WORTH_SPLITTING * now.size else [_whole(now)]
 

@@ -33,6 +33,11 @@ def best(call: Callable[[], Any], *, times: int = 3) -> Cost:
     return Cost(min(walls), min(cpus))
 
 
+def least(costs: Sequence[Cost]) -> Cost:
+    """The least by the clock, and the least by the processor."""
+    return Cost(min(cost.wall_s for cost in costs), min(cost.cpu_s for cost in costs))
+
+
 def command(argv: Sequence[str | Path], *, environment: dict[str, str] | None = None) -> tuple[Cost, str]:
     """A command to its end, with its children; and what it said. Raises `CalledProcessError`."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
