@@ -6,7 +6,7 @@ import logging
 import os
 from pathlib import Path
 
-from engine.process import printable as printable_text
+from engine.programs import printable as printable_text
 
 
 def printable(name: str | bytes | Path) -> str:

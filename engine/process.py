@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import select
-import shutil
 import signal
 import subprocess
 import threading
@@ -22,8 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from engine.errors import EnvironmentFault, ProcessingError, ToolError
+from engine.errors import EnvironmentFault, ProcessingError
 from engine.files import fault_in_message
+from engine.programs import dying_with_us, find_tool, printable
 
 KEPT_LINES = 25
 """Last lines of a child's messages that go into the error."""
@@ -33,43 +33,6 @@ _ERROR_MARKS = ("[error]", "[fatal]", "[panic]", "corrupt decoded frame", "corru
 
 _LINE_LENGTH = 500
 _POLL_S = 1.0
-_PACKAGES = {
-    "ffmpeg": "ffmpeg",
-    "ffprobe": "ffmpeg",
-    "mkvmerge": "mkvtoolnix",
-    "mkvextract": "mkvtoolnix",
-    "mkvpropedit": "mkvtoolnix",
-}
-
-
-def find_tool(name: str) -> str:
-    """The absolute path of a program. Raises `ToolError` where it is missing."""
-    found = shutil.which(name)
-    if found is None:
-        raise ToolError(
-            f"the program {name} is not installed",
-            remedy=f"install it: apt install {_PACKAGES.get(name, name)}",
-        )
-    return found
-
-
-@functools.cache
-def _dying_with_us() -> tuple[str, ...]:
-    """What makes a child die with the thread that starts it; nothing where setpriv is missing, or may not do it.
-
-    It sets its own capabilities anew, which a sandbox may forbid (capset).
-    """
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        return ()
-    wrapper = (setpriv, "--pdeathsig", "KILL", "--")
-    works = subprocess.run([*wrapper, "true"], check=False, capture_output=True, stdin=subprocess.DEVNULL)
-    return wrapper if works.returncode == 0 else ()
-
-
-def printable(text: str) -> str:
-    """`text` on one line, with control characters escaped: names and tags of hostile files end up in logs."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 class Child:
@@ -116,7 +79,7 @@ class Child:
         self._unheard = tuple(f"[{codec}" for codec in unheard)
         environment = {name: value for name, value in os.environ.items() if name != "FFREPORT"}
         environment["LC_ALL"] = "C.UTF-8"  # messages are read: they must not be translated
-        command = [*_dying_with_us(), find_tool(argv[0]), *argv[1:]]
+        command = [*dying_with_us(), find_tool(argv[0]), *argv[1:]]
         try:
             self._process = subprocess.Popen(
                 command,

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import EnvironmentFault, ProcessingError, ToolError
-from engine.process import KEPT_LINES, Child, printable, run, tool_version
+from engine.process import KEPT_LINES, Child, run, tool_version
+from engine.programs import printable
 from tests.media import left_behind
 
 HERE = Path("episode.mkv")

@@ -180,3 +180,22 @@ def test_the_cache_is_bounded(upscaler: Upscaler) -> None:
 def test_the_shipped_weights_allow_reuse_by_region() -> None:
     path = next(iter(weights.shipped()), Path("none"))
     assert FrameReuse(Upscaler(weights.load(path), largest_batch=1))._by_region
+
+
+def test_pieces_for_the_cores_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plane and a region that are cut, because they are large, give the bits that they give at once."""
+    rng = np.random.default_rng(3)
+    upscaler = Upscaler(random_weights(NETWORKS["msrcnn"]), largest_window=1088, largest_batch=1)
+    frame = rng.random((150, 210), dtype=np.float32)
+    changed = frame.copy()
+    changed[30:90, 50:140] = rng.random((60, 90), dtype=np.float32)
+    changed[95:99, 10:120] = 0.5
+    wanted = upscaler(frame), upscaler(changed)
+    monkeypatch.setattr("engine.backend_chain._LARGEST_PIECE", 64)
+    monkeypatch.setattr("engine.reuse._LARGEST_PIECE", 32)
+    assert upscaler(changed).tobytes() == wanted[1].tobytes()
+    reuse = FrameReuse(upscaler)
+    for plane, expected in ((frame, wanted[0]), (changed, wanted[1]), (frame, wanted[0]), (changed, wanted[1])):
+        reuse.begin_frame()
+        assert reuse(plane).tobytes() == expected.tobytes()
+    assert 0 < reuse.computed_pixels < 3 * frame.size
