@@ -1,6 +1,6 @@
 """Measure everything and write docs/benchmarks.md.
 
-    python -m tests.bench                        all of it, some 15 minutes on an idle machine of 2 cores
+    python -m tests.bench                        all of it, some 20 minutes on an idle machine of 2 cores
     python -m tests.bench --quick --out -        small clips, to the terminal
     python -m tests.bench --only network film    these sections; the page keeps the others as they are
 

@@ -20,11 +20,16 @@ def _ffmpeg(*words: str | Path) -> bytes:
     return subprocess.run(argv, check=True, capture_output=True).stdout
 
 
+def _broadcast(size: Size) -> str:
+    """ffmpeg's filters to that size and to what is broadcast: 4:2:0, BT.709, limited range. The film itself is RGB."""
+    return f"scale={size.width}:{size.height}:flags=area:out_color_matrix=bt709:out_range=tv,setsar=1,format=yuv420p"
+
+
 def film(folder: Path, *, frames: int | None = None, size: Size = FILM_SIZE) -> Path:
     """An animation on twos as x264 leaves it at crf 18."""
     made = folder / f"film-{size}-{frames or 'all'}.mkv"
     if not made.exists():
-        scale = f"scale={size.width}:{size.height}:flags=area,setsar=1"
+        scale = _broadcast(size)
         count = ["-frames:v", str(frames)] if frames else []
         _ffmpeg("-i", _source(folder), "-an", "-vf", scale, *count, "-c:v", "libx264", "-crf", "18", made)
     return made
@@ -34,7 +39,7 @@ def repeated(folder: Path, *, frames: int, size: Size) -> Path:
     """The same, as often as it takes, to measure what length does."""
     made = folder / f"loop-{size}-{frames}.mkv"
     if not made.exists():
-        scale = f"scale={size.width}:{size.height}:flags=area,setsar=1"
+        scale = _broadcast(size)
         loop: list[str | Path] = [
             "-stream_loop",
             "-1",
@@ -65,7 +70,7 @@ def moving(folder: Path, *, size: Size, frames: int) -> Path:
     """Every pixel of every frame moves: a slow zoom with film grain. Nothing can be reused."""
     made = folder / f"moving-{size}.mkv"
     if not made.exists():
-        scale = f"scale={size.width}:{size.height}:flags=area,setsar=1"
+        scale = _broadcast(size)
         grain = f"{scale},noise=alls=12:allf=t"
         _ffmpeg(
             "-i", _source(folder), "-an", "-vf", grain, "-frames:v", str(frames), "-c:v", "libx264", "-crf", "14", made
