@@ -176,7 +176,7 @@ class FrameReuse:
         for part in new:
             assert part.made is not None
             self._cache.put(part.key, part.made)
-            self.computed_pixels += part.region.pixels
+            self.computed_pixels += min(part.region.pixels, int(part.touched.sum()) * self._block**2)
 
     def _make(self, parts: Iterator[_Part]) -> None:
         for part in parts:
