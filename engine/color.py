@@ -161,6 +161,8 @@ class PlaneEnlarger:
         if not frame.same[0]:
             assert self._first in {Pass.ENLARGE, Pass.ENHANCE}, "every recipe begins with the network"
             frame.prepared = prepare(arrived, self._output_size, self._leaving.model)
+            if self._reuse is not None:
+                self._reuse.foresee(frame.prepared.image)
         return frame
 
     def _compared(self, planes: Planes) -> PlaneFrame:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.cores import cores, share_out
-from engine.flat import flat_blocks, in_blocks
+from engine.flat import Places, flat_blocks, in_blocks
 from engine.regions import Region, bands, cover
 
 if TYPE_CHECKING:
@@ -33,13 +33,16 @@ BLOCK = 8
 DEFAULT_CACHE_BYTES = 256 << 20
 _SMALLEST_WINDOW = 24
 """Pixels a side. Below 15 TensorFlow takes another path on the CPU, with other bits (seen at widths of 1 to 3)."""
+_LOOSE = 2
+"""How many times as large as what is touched the regions of `cover` may be before others are tried."""
 _BANDS = (2, 4, 8)
-"""Blocks that the bands are high which are tried beside the regions of `cover`."""
+"""Blocks that the bands are high which are tried then."""
 _START_PIXELS = {False: 600, True: 2400}
 """What a region costs beside its pixels, in pixels; True: of a network that enlarges by itself, which has many layers
 with little work each."""
-_WORTH_SPLITTING = 0.85
-"""Above this share of the plane's work, the plane is computed as a whole."""
+_WORTH_SPLITTING = {False: 0.85, True: 0.95}
+"""Above this share of the plane's work, the plane is computed as a whole; True: where parts of it can be computed,
+which costs no more than their share."""
 _LARGEST_PIECE = 384
 """Pixels a side: larger regions are cut, so that there is work for every core."""
 
@@ -50,6 +53,20 @@ class _Slot:
 
     seen: Luma
     made: Luma
+
+
+@dataclass
+class _Look:
+    """What of a plane has to be computed, since it is not that of the plane before."""
+
+    before: Luma
+    now: Luma
+    touched: NDArray[np.bool_]
+    """By block."""
+    flat: list[Places]
+    """Groups of blocks of which one stands for all."""
+    regions: list[Region] | None
+    """What holds all other touched blocks; None: the whole plane."""
 
 
 @dataclass
@@ -104,6 +121,9 @@ class FrameReuse:
         self._slots: list[_Slot] = []
         self._next_slot = 0
         self._cache = _Cache(cache_bytes)
+        self._latest: Luma | None = None
+        self._foreseen: dict[int, _Look] = {}
+        """By the identity of the plane, which they keep alive."""
         self.computed_pixels = 0
         self.asked_pixels = 0
 
@@ -141,25 +161,44 @@ class FrameReuse:
         view.flags.writeable = False
         return view
 
-    def _renew(self, slot: _Slot, now: Luma) -> None:
-        """Bring `slot` up to date."""
-        before, slot.seen = slot.seen, now
+    def foresee(self, luma: Luma) -> None:
+        """Look already, in the thread before, for what the first use in the next frame will have to compute.
+
+        Called in the order of the frames, with the very planes that the uses come with; nothing depends on it but time.
+        """
+        before, self._latest = self._latest, luma
+        if before is not None and before.shape == luma.shape:
+            self._foreseen[id(luma)] = self._look(before, luma)
+
+    def _looked(self, before: Luma, now: Luma) -> _Look:
+        """What was foreseen for these planes, else what is seen now."""
+        look = self._foreseen.pop(id(now), None)
+        return look if look is not None and look.before is before else self._look(before, now)
+
+    def _look(self, before: Luma, now: Luma) -> _Look:
         rows, columns = (np.arange(0, length, self._block) for length in now.shape)
         changed = np.logical_or.reduceat(np.logical_or.reduceat(before != now, rows, axis=0), columns, axis=1)
         if not changed.any():
+            return _Look(before, now, changed, [], [])
+        if not self._by_region or min(now.shape) < _SMALLEST_WINDOW:
+            return _Look(before, now, changed, [], None)
+        reach = -(-self._margin // self._block)
+        touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        flat = list(flat_blocks(now, touched, block=self._block, reach=reach))
+        for alike in flat:
+            touched[alike] = False
+        return _Look(before, now, touched, flat, self._regions(touched, now))
+
+    def _renew(self, slot: _Slot, now: Luma) -> None:
+        """Bring `slot` up to date."""
+        look = self._looked(slot.seen, now)
+        slot.seen = now
+        for alike in look.flat:
+            self._fill(slot, now, alike)
+        if self.upscaler.by_parts and look.regions is not None:
+            self._in_parts(slot, now, look.regions, look.touched)
             return
-        regions = [_whole(now)]
-        if self._by_region and min(now.shape) >= _SMALLEST_WINDOW:
-            reach = -(-self._margin // self._block)
-            touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
-            for alike in flat_blocks(now, touched, block=self._block, reach=reach):
-                self._fill(slot, now, alike)
-                touched[alike] = False
-            regions = self._regions(touched, now)
-            if self.upscaler.by_parts and regions != [_whole(now)]:
-                self._in_parts(slot, now, regions, touched)
-                return
-        for region in regions:
+        for region in [_whole(now)] if look.regions is None else look.regions:
             slot.made[region.scaled(self.scale, slot.made.shape).slices] = self._compute(now, region)
 
     def _in_parts(self, slot: _Slot, now: Luma, regions: list[Region], touched: NDArray[np.bool_]) -> None:
@@ -196,25 +235,29 @@ class FrameReuse:
         ).digest()
         return _Part(region, inner, seen, touched, key, self._cache.get(key))
 
-    def _fill(self, slot: _Slot, now: Luma, alike: tuple[NDArray[np.intp], NDArray[np.intp]]) -> None:
+    def _fill(self, slot: _Slot, now: Luma, alike: Places) -> None:
         """One block for many that see the same: in flat areas."""
         block = self._compute(
             now, Region(int(alike[0][0]) * self._block, int(alike[1][0]) * self._block, self._block, self._block)
         )
         in_blocks(slot.made, self._block * self.scale)[alike] = block
 
-    def _regions(self, touched: NDArray[np.bool_], now: Luma) -> list[Region]:
-        """Regions that hold every touched block."""
-        start = _START_PIXELS[self.scale > 1]
-        covers = [cover(touched, margin=self._margin / self._block, start=start / self._block**2)]
-        if not self.upscaler.by_parts:  # parts leave out what is not touched
-            covers += [bands(touched, height=height) for height in _BANDS]
-        found = [[region.scaled(self._block, now.shape) for region in regions] for regions in covers]
-        works = [sum(self._window(region, now.shape).pixels + start for region in regions) for regions in found]
+    def _regions(self, touched: NDArray[np.bool_], now: Luma) -> list[Region] | None:
+        """Regions that hold every touched block; None where the whole costs no more."""
+        start, needed = _START_PIXELS[self.scale > 1], int(touched.sum()) * self._block**2
+
+        def scaled(regions: list[Region]) -> tuple[int, list[Region]]:
+            found = [region.scaled(self._block, now.shape) for region in regions]
+            return sum(self._window(region, now.shape).pixels + start for region in found), found
+
+        best = scaled(cover(touched, margin=self._margin / self._block, start=start / self._block**2))
+        if best[0] > _LOOSE * needed:
+            others = (scaled(bands(touched, height=height)) for height in _BANDS)
+            best = min(best, *others, key=lambda found: found[0])
+        work, regions = best
         if self.upscaler.by_parts:  # most of the work is done for what is touched alone
-            works = [(work + int(touched.sum()) * self._block**2) // 2 for work in works]
-        best = int(np.argmin(works))
-        return found[best] if works[best] < _WORTH_SPLITTING * now.size else [_whole(now)]
+            work = (work + needed) // 2
+        return regions if work < _WORTH_SPLITTING[self.upscaler.by_parts] * now.size else None
 
     def _window(self, region: Region, shape: tuple[int, ...]) -> Region:
         return _window(region, shape, margin=self._margin, grain=self._grain)

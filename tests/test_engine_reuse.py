@@ -105,13 +105,16 @@ def test_planes_that_are_held_come_out_as_they_were(mode: Mode) -> None:
         frames.append(frame)
     how = Settings(mode=mode)
     plain = plane_enlarger(format_, source_size=size, output=to, output_size=out, settings=how, model=model)
-    reused = plane_enlarger(format_, source_size=size, output=to, output_size=out, settings=how, model=reusing(model))
+    model = reusing(model)
+    reused = plane_enlarger(format_, source_size=size, output=to, output_size=out, settings=how, model=model)
     wanted = [[plane.tobytes() for plane in plain(frame)] for frame in frames]
     with Pipeline(frames, reused.steps, stages=Stages(), stop=lambda: None) as pipeline:
         assert [[plane.tobytes() for plane in planes] for planes in pipeline] == wanted
     assert reused.mean_shift == plain.mean_shift
     assert reused.reused_share is not None
     assert reused.reused_share > 0.8
+    assert isinstance(model.upscaler, FrameReuse)
+    assert model.upscaler._foreseen == {}, "what was foreseen was used"
 
 
 @pytest.mark.parametrize("scale", [1, 2])
