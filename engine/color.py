@@ -95,7 +95,8 @@ def plane_enlarger(
     """From the planes of a frame to those of the enlarged frame. `output` differs from `source` in depth only."""
     if model.device == "gpu" and model.upscaler is not None and len(recipe(settings.mode, settings.denoise)) == 1:
         from engine.backend_frames import places
-        from engine.on_device import DeviceEnlarger, Task
+        from engine.frame_program import Task
+        from engine.on_device import DeviceEnlarger
 
         task = Task(source, source_size, output, output_size, settings, model)
         return DeviceEnlarger(task, devices=places(gpu=True))

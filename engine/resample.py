@@ -15,7 +15,7 @@ from engine.settings import Interpolation, Size
 BICUBIC_A = -0.75
 """The sharpness of OpenCV's bicubic kernel (Keys 1981 with a = -0.75), the reference for everything bicubic here."""
 
-_FLAGS = {
+FLAGS = {
     Interpolation.BILINEAR: cv2.INTER_LINEAR,
     Interpolation.BICUBIC: cv2.INTER_CUBIC,
     Interpolation.LANCZOS: cv2.INTER_LANCZOS4,
@@ -26,7 +26,7 @@ def resize(image: NDArray[Any], size: Size, interpolation: Interpolation) -> NDA
     """`image` at `size`, centre siting, dtype kept; the image itself when it has that size already."""
     if image.shape[:2] == (size.height, size.width):
         return image
-    return cv2.resize(image, (size.width, size.height), interpolation=_FLAGS[interpolation])
+    return cv2.resize(image, (size.width, size.height), interpolation=FLAGS[interpolation])
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,10 @@ import pytest
 from engine import backend_frames
 from engine.color import PlaneEnlarger
 from engine.errors import EnvironmentFault
+from engine.frame_program import Task
 from engine.models import Model, reusing
 from engine.network import NETWORKS
-from engine.on_device import DeviceEnlarger, Task
+from engine.on_device import DeviceEnlarger
 from engine.pipeline import Pipeline
 from engine.planes import PlaneFormat, Planes
 from engine.settings import Interpolation, Settings, Size

@@ -105,11 +105,11 @@ def parts(folder: Path, *, quick: bool) -> str:
     size, frames = Size(96, 64), 240 if quick else 1440
     clip = films.repeated(folder, frames=frames, size=size)
     rounds = 1 if quick else 2
-    start, _, _ = upscale(films.repeated(folder, frames=2, size=size), folder, "--reuse", "off")
+    start, _, _ = upscale(films.repeated(folder, frames=2, size=size), folder, "--reuse", "off", "--model", "msrcnn")
     networks, wholes = [], []
     for _ in range(rounds):  # in turn, since machines have moods
         networks.append(_network(2 * size.height, 2 * size.width, frames))
-        cost, details, _ = upscale(clip, folder, "--reuse", "off")
+        cost, details, _ = upscale(clip, folder, "--reuse", "off", "--model", "msrcnn")
         wholes.append(cost)
     network, whole = least(networks), least(wholes)
     decode, _ = command(["ffmpeg", "-v", "error", "-i", clip, "-f", "null", "-"])
@@ -209,6 +209,7 @@ def memory(folder: Path, *, quick: bool) -> str:
     clip = films.film(folder, size=size, frames=frames)
     out = folder / "large.mkv"
     argv = [*_KAKUDAI, "upscale", clip, "-o", out, "--force", "--json", "--device", "cpu", "--reuse", "off"]
+    argv += ["--model", "msrcnn"]
     began = time.monotonic()
     with subprocess.Popen(list(map(str, argv)), stdout=subprocess.PIPE, text=True) as process:
         tree, ended = _Tree(process.pid), threading.Event()

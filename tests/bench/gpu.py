@@ -29,8 +29,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.backend_frames import Place, places
+from engine.frame_program import Task
 from engine.models import Model
-from engine.on_device import DeviceEnlarger, Task
+from engine.on_device import DeviceEnlarger
 from engine.pipeline import Pipeline
 from engine.planes import PlaneFormat, Planes
 from engine.settings import Device, Settings, Size

@@ -76,7 +76,7 @@ def length(page: Path | None, folder: Path, *, quick: bool) -> str:
     whole, enlarging = [], []
     for frames in counts:
         clip = films.repeated(folder, frames=frames, size=Size(96, 64))
-        cost, details, _ = upscale(clip, folder, "--reuse", "off")
+        cost, details, _ = upscale(clip, folder, "--reuse", "off", "--model", "msrcnn")
         whole.append(cost.wall_s)
         enlarging.append(float(details["seconds"]["enlarge"]))
         rows.append([str(frames), f"{cost.wall_s:.1f}", f"{cost.cpu_s:.1f}", f"{enlarging[-1]:.2f}"])
