@@ -145,6 +145,7 @@ PROFILE = (
     _key("scale", f"a number from 1 to {LARGEST_SCALE}", parse_scale),
     _key("target", "1080p, 2160p or WIDTHxHEIGHT", parse_target),
     _key("model", " | ".join(MODELS), parse_model),
+    _flag("restore"),
     _path("weights"),
     _choice("upsampling", Interpolation),
     _choice("chroma", Chroma),

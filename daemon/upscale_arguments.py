@@ -15,6 +15,7 @@ from engine.errors import UsageError
 from engine.parse_settings import (
     SettingError,
     check_chroma,
+    check_restore,
     parse_cache_bytes,
     parse_encoder_words,
     parse_model,
@@ -93,6 +94,12 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         type=_checked(parse_model),
         help="auto (default: fine; at the same size and in double modes msrcnn), fast, fine, msrcnn, srcnn; bicubic, "
         "bilinear, lanczos: no network",
+    )
+    what.add_argument(
+        "--restore",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="weights that undo mild compression too (JPEG, x264), for sources that were not well kept (fast)",
     )
     what.add_argument("--weights", type=Path, metavar="FILE.h5", help="weights to use instead of the shipped ones")
     what.add_argument(
@@ -216,6 +223,7 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     try:
         scale, target = size_over(base, mode=settings.mode, scale=arguments.scale, target=arguments.target)
         check_chroma(settings)
+        check_restore(settings)
     except SettingError as error:
         raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
     return dataclasses.replace(settings, scale=scale, target=target)

@@ -60,7 +60,7 @@ def _weights_for(settings: Settings, scale: Fraction) -> Path:
 
     if settings.weights is not None:
         return settings.weights
-    return weights.choose(settings.chosen_model, scale, settings.upsampling)
+    return weights.choose(settings.chosen_model, scale, settings.upsampling, restore=settings.restore)
 
 
 def joint_chroma(scale: Fraction, device: Device) -> JointChroma:

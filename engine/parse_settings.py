@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from engine.encoders import encoder_problems
-from engine.settings import AUTO, Chroma, EncoderSettings, Interpolation, Mode, Settings, Size
+from engine.settings import AUTO, RESTORING, Chroma, EncoderSettings, Interpolation, Mode, Settings, Size
 
 LARGEST_SCALE = 8
 LARGEST_SIDE = 65_535
@@ -124,6 +124,19 @@ def check_chroma(settings: Settings) -> None:
     """Raises `SettingError` where chroma is to be guided by the luma of a network, and there is none."""
     if settings.chroma is Chroma.JOINT and settings.model in {entry.value for entry in Interpolation}:
         raise SettingError(f"joint chroma needs the luma of a network, and {settings.model} is none; drop one of them")
+
+
+def check_restore(settings: Settings) -> None:
+    """Raises `SettingError` where `restore` asks for weights that there are not."""
+    if settings.restore and settings.weights is not None:
+        raise SettingError("restore chooses among the weights that come with Kakudai; drop it, or weights")
+    if settings.restore and settings.chosen_model not in RESTORING:
+        raise SettingError(
+            f"{settings.chosen_model} has no weights that restore; "
+            f"drop it, or use the model {' or '.join([*RESTORING, AUTO])}"
+        )
+    if settings.restore and settings.upsampling is not None:
+        raise SettingError(f"{settings.chosen_model} enlarges by itself: upsampling does nothing there; drop it")
 
 
 def parse_stream_number(value: object) -> int:

@@ -150,7 +150,8 @@ def _settings(base: Settings, model: str, mode: Mode, denoise: Denoise, *, plain
     weights = None if plain else base.weights
     chroma = None if plain else base.chroma
     changed = replace(base, model=model, mode=mode, denoise=denoise, scale=scale, target=target, weights=weights)
-    return replace(changed, model=changed.model if weights else changed.chosen_model, chroma=chroma)
+    model = changed.model if weights else changed.chosen_model
+    return replace(changed, model=model, restore=base.restore and not plain, chroma=chroma)
 
 
 def networks_with_weights(base: Settings) -> list[str]:
@@ -159,7 +160,11 @@ def networks_with_weights(base: Settings) -> list[str]:
 
     if base.weights is not None:
         return [base.model]
-    there = {card.network for card in weights.shipped().values() if base.upsampling in (None, card.upsampling)}
+    there = {
+        card.network
+        for card in weights.shipped().values()
+        if base.upsampling in (None, card.upsampling) and card.restore == base.restore
+    }
     return [name for name in NETWORKS if name in there]
 
 

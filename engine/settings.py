@@ -159,12 +159,14 @@ class Limits:
 
 AUTO = "auto"
 """The model that is left to Kakudai: `Settings.chosen_model`."""
+RESTORING = ("fast",)
+"""Networks that have weights which restore, the best first."""
 DEFAULT_NAME = "{name} [{height}p]"
 DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
 _NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "reuse", "reuse_tolerance", "reuse_cache_bytes"})
 """Fields that never change a byte of the result: left out of the fingerprint."""
-_TOLD_WHERE_SET = frozenset({"chroma"})
+_TOLD_WHERE_SET = frozenset({"chroma", "restore"})
 """Fields that came later: where they are as they always were, the fingerprint is what it always was."""
 
 
@@ -176,6 +178,8 @@ class Settings:
     scale: Fraction | None = Fraction(2)
     target: Size | None = None
     model: str = AUTO
+    restore: bool = False
+    """Whether the weights undo compression and unknown reductions as well."""
     weights: Path | None = None
     upsampling: Interpolation | None = None
     chroma: Chroma | None = None
@@ -213,6 +217,8 @@ class Settings:
         """
         if self.model != AUTO:
             return self.model
+        if self.restore:
+            return RESTORING[0]
         same_size = self.mode is not Mode.ENLARGE or self.scale == 1
         return "msrcnn" if same_size or self.upsampling is not None else "fine"
 
@@ -221,7 +227,7 @@ class Settings:
         """What names, tags and lists call it: of weights of one's own that no model was named for, the file."""
         if self.weights is not None and self.model == AUTO:
             return self.weights.stem
-        return self.chosen_model
+        return f"{self.chosen_model}-restore" if self.restore else self.chosen_model
 
     def fingerprint(self) -> str:
         """SHA-256 (hex) over every field that can change the output. Equal fingerprints, equal results."""

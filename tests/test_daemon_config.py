@@ -100,6 +100,7 @@ profiles:
   fast: {scale: 9, encoder: {name: x265, crff: 3}}
   both: {scale: 2, target: 1080p}
   still: {mode: enhance, scale: 2}
+  old: {model: msrcnn, restore: true}
 folders:
   - {input: in, output: out, profile: fast, settle_s: yes, ignore: "*.x"}
   - {input: in2, output: out, profile: fst}
@@ -117,6 +118,7 @@ folders:
         'profiles.fast.encoder: x265 has no option "crff"; did you mean "crf"?',
         "profiles.both.scale: scale and target exclude each other",
         "profiles.still.scale: mode enhance keeps the size",
+        "profiles.old.restore: msrcnn has no weights that restore",
         "folders[0].settle_s: should be a number",
         "folders[0].ignore: should be a list",
         "folders[1].output: is the output of folders[0] as well",
@@ -124,7 +126,7 @@ folders:
         "folders[2].moved_to: is missing",
     ):
         assert f"\n{start}" in f"\n{text}", start
-    assert len(problems) == 14
+    assert len(problems) == 15
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 
 from daemon.cli import build_parser, main
 from daemon.upscale_arguments import settings_from
+from engine.errors import UsageError
 from engine.settings import Container, Denoise, EncoderSettings, Mode, Rounding, Settings, Size
 from tests import media
 
@@ -179,3 +180,8 @@ def test_flags_go_over_the_profile(tmp_path: Path) -> None:
     assert settings("--config", str(config), "--mode", "enhance").scale == 1
     assert settings("--mode", "enhance").scale == 1
     assert settings().scale == 2
+    config.write_text("profiles: {default: {restore: true}}\nfolders: []\n")
+    assert settings("--config", str(config)).model_name == "fast-restore"
+    assert settings("--config", str(config), "--no-restore", "--model", "msrcnn").model_name == "msrcnn"
+    with pytest.raises(UsageError, match="msrcnn has no weights that restore"):
+        settings("--config", str(config), "--model", "msrcnn")

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from engine.settings import Interpolation, Mode, Settings, Size
+from engine.parse_settings import SettingError, check_restore
+from engine.settings import RESTORING, Interpolation, Mode, Settings, Size
 
 
 @pytest.mark.parametrize(
@@ -18,10 +19,13 @@ from engine.settings import Interpolation, Mode, Settings, Size
         ({}, "fine", "fine"),
         ({"scale": Fraction(9, 4)}, "fine", "fine"),
         ({"scale": None, "target": Size(1920, 1080)}, "fine", "fine"),
+        ({"restore": True}, RESTORING[0], f"{RESTORING[0]}-restore"),
+        ({"model": "fast", "restore": True}, "fast", "fast-restore"),
         ({"model": "fast", "mode": Mode.DOUBLE_ENHANCE}, "fast", "fast"),
         ({"mode": Mode.DOUBLE_ENHANCE}, "msrcnn", "msrcnn"),
         ({"mode": Mode.DOUBLE_ENLARGE}, "msrcnn", "msrcnn"),
         ({"mode": Mode.ENHANCE, "scale": Fraction(1)}, "msrcnn", "msrcnn"),
+        ({"mode": Mode.ENHANCE, "scale": Fraction(1), "restore": True}, RESTORING[0], f"{RESTORING[0]}-restore"),
         ({"scale": Fraction(1)}, "msrcnn", "msrcnn"),
         ({"upsampling": Interpolation.BILINEAR}, "msrcnn", "msrcnn"),
         ({"weights": Path("models/mine.h5")}, "fine", "mine"),
@@ -35,7 +39,24 @@ def test_the_model_that_is_left_to_kakudai(given: dict[str, Any], model: str, na
 
 
 def test_a_profile_of_an_earlier_version_makes_the_results_it_made() -> None:
-    """Known from before there was `auto`: else everything would be enlarged again."""
+    """Known from version 0.1.0, before there was `restore`: else everything would be enlarged again."""
     earlier = "b38d88670f1597a56c90706d351b1018cf2b3107f4e0f3a1d5a4243d2b97ef9e"
     assert Settings(model="msrcnn").fingerprint() == earlier
-    assert Settings(model="fast").fingerprint() != earlier
+    fast = Settings(model="fast")
+    assert len({fast.fingerprint(), dataclasses.replace(fast, restore=True).fingerprint(), earlier}) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"model": "msrcnn"}, "msrcnn has no weights that restore; drop it, or use the model fast or auto"),
+        ({"model": "bicubic"}, "bicubic has no weights that restore"),
+        ({"weights": Path("a.h5")}, "chooses among the weights that come with Kakudai; drop it, or weights"),
+        ({"upsampling": Interpolation.BICUBIC}, "upsampling does nothing there"),
+    ],
+)
+def test_nothing_restores_where_there_are_no_weights_for_it(given: dict[str, Any], told: str) -> None:
+    check_restore(Settings(**given))
+    check_restore(Settings(restore=True))
+    with pytest.raises(SettingError, match=told):
+        check_restore(Settings(**given, restore=True))

@@ -16,7 +16,7 @@ import pytest
 from engine import weights
 from engine.errors import MissingInputError, WeightsError
 from engine.network import ALL, NETWORKS
-from engine.settings import Interpolation
+from engine.settings import RESTORING, Interpolation
 from tests.paths import PAPER, needs_paper
 
 MSRCNN = NETWORKS["msrcnn"]
@@ -195,6 +195,7 @@ def test_weights_that_restore_are_chosen_when_asked_for_alone(tmp_path: Path, mo
 
 def test_what_can_be_asked_for_is_shipped() -> None:
     cards = weights.shipped().values()
+    assert {card.network for card in cards if card.restore} == set(RESTORING)
     own = {(card.network, card.scale) for card in cards if not card.restore} & {(n.name, n.scale) for n in ALL}
     assert own == {(network.name, network.scale) for network in ALL if network.scale > 1}
 
