@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tests.bench.scaling import FIGURES, PAGE
-from tests.bench.scaling_page import LENGTHS, line, needs, page
+from tests.bench.scaling_page import dearer, line, needs, page
 
 
 def test_the_page_is_made_of_the_figures() -> None:
@@ -13,8 +13,19 @@ def test_the_page_is_made_of_the_figures() -> None:
 
 
 def test_the_line_through_two_lengths() -> None:
-    each, beside = line([2.0 + frames * 0.5 for frames in LENGTHS])
+    each, beside = line([40, 120], [2.0 + frames * 0.5 for frames in (40, 120)])
     assert (round(each, 9), round(beside, 9)) == (0.5, 2.0)
+
+
+def test_what_a_cluster_costs_is_all_that_anybody_spends() -> None:
+    here = [{"wall_s": 5.0 + frames, "service": 2.0 * frames} for frames in (40, 120)]
+    there = [
+        {"wall_s": 8.0 + 1.1 * frames, "service": 0.2 * frames, "workers": 2.1 * frames, "Ray": 1.0 + 0.1 * frames}
+        for frames in (40, 120)
+    ]
+    found = {"frames": [40, 120], "here": here, "cluster": there}
+    assert [round(value, 9) for value in dearer(found, "wall")] == [0.1, 3.0]
+    assert [round(value, 9) for value in dearer(found, "cpu")] == [0.2, 1.0]
 
 
 def test_what_a_frame_takes_is_used_up_where_the_arithmetic_says() -> None:
