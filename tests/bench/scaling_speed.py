@@ -47,7 +47,7 @@ def _settings(model: str, *, encoder: EncoderSettings | None = None, reuse: Reus
 
 _WORST = _settings("msrcnn", encoder=EncoderSettings("x265", (("preset", "fast"),)), reuse=Reuse.OFF)
 CASES = {
-    "default": Case("the default profile (m-SRCNN)", Size(384, 216), 480, _settings("msrcnn")),
+    "default": Case("the default profile (`fine`)", Size(384, 216), 480, _settings("fine")),
     "fast": Case("`model: fast`", Size(384, 216), 480, _settings("fast")),
     "none": Case("no network (`model: bicubic`)", Size(384, 216), 480, _settings("bicubic")),
     "worst": Case("m-SRCNN, `reuse: off`, x265 fast, segments of ten frames", Size(160, 96), 120, _WORST, ten=True),
