@@ -123,7 +123,9 @@ class FitKnobs:
     clip_norm: float = knob("largest norm of all gradients together; 0: no clipping", at_least=0)
     average: float = knob("share of the average over earlier epochs kept at each new one; 0: none", at_least=0)
     symmetries: bool = knob("turn and mirror batches")
-    precision: str = knob("Keras' dtype policy: float32, or mixed_bfloat16 (up to twice as fast on CPUs with bfloat16 instructions)")
+    precision: str = knob(
+        "Keras' dtype policy: float32, or mixed_bfloat16 (up to twice as fast on CPUs with bfloat16 instructions)"
+    )
     initial_weights: Path | None = knob("weights file to start from (none: from nothing)")
     seed: int = knob("decides the first weights and the order of the patches", at_least=0)
 
