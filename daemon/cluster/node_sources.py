@@ -24,6 +24,7 @@ from engine.source import Source, open_source
 LEFT_OVER_S = 3600.0
 """Seconds after which a source that nobody holds counts as left behind by workers that were killed."""
 _CHUNK = 1 << 20
+_AGAIN_S = 0.02
 
 
 def node_folder() -> Path:
@@ -51,7 +52,12 @@ def held_source(folder: Path, sha256: str, chunks: Callable[[], Iterable[bytes]]
             fcntl.flock(lock, fcntl.LOCK_SH)
             if path.exists():
                 break
-            fcntl.flock(lock, fcntl.LOCK_EX)  # one fetches, the others wait for it
+            try:  # one fetches, the others wait for it; who waited for the lock itself would wait for its last user
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                fcntl.flock(lock, fcntl.LOCK_UN)
+                time.sleep(_AGAIN_S)
+                continue
             if not path.exists():
                 _fetch(path, sha256, chunks())
         path.touch()
