@@ -35,7 +35,8 @@ from engine.elsewhere import Elsewhere
 from engine.errors import EnvironmentFault, IncompleteInputError, InputError, KakudaiError, ProcessingError
 from engine.estimate import expected_space
 from engine.files import flush_folder, storage_error
-from engine.job import Plan, ProgressEvent, Report
+from engine.job import ProgressEvent, Report
+from engine.plan import Plan
 from engine.source import Source, open_source
 
 BEAT_S = 5.0

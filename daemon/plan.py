@@ -26,8 +26,8 @@ from engine.completeness import Damage, prove_complete
 from engine.errors import ConfigError, EnvironmentFault, KakudaiError, MissingInputError, NothingToDo
 from engine.estimate import Rate, Space, expected_seconds, expected_space
 from engine.interlace import check_interlacing
-from engine.job import Plan, plan
 from engine.naming import check_checksum
+from engine.plan import Plan, plan
 from engine.probe import probe_episode
 from engine.progress import ProgressEvent
 from engine.sequence import frames_in, plan_sequence

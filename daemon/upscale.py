@@ -24,7 +24,8 @@ from daemon.upscale_arguments import add_arguments, settings_from
 from engine import image
 from engine.errors import KakudaiError, MissingInputError, NothingToDo, OutputError, UsageError
 from engine.files import flush_folder, storing
-from engine.job import EPISODE_EXTENSIONS, Plan, Report, enlarge, plan
+from engine.job import Report, enlarge
+from engine.plan import EPISODE_EXTENSIONS, Plan, plan
 from engine.sequence import enlarge_sequence, plan_sequence
 from engine.settings import Container, Settings
 from engine.source import Source, open_source

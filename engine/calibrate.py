@@ -18,10 +18,10 @@ from engine.errors import ProcessingError
 from engine.estimate import Rate
 from engine.ffmpeg import MATROSKA, command, fenced, file_url, source_input
 from engine.image import Picture, read, write
-from engine.job import Plan, container_for, episode_format
 from engine.models import Model, load_model
 from engine.modes import Pass, recipe
 from engine.picture import enlarge_picture, output_format
+from engine.plan import Plan, container_for, episode_format
 from engine.planes import Plane, PlaneFormat, Planes
 from engine.probe import EpisodeInfo, probe_episode
 from engine.process import run

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from engine.settings import Container, Settings
 
 if TYPE_CHECKING:
-    from engine.job import Plan
+    from engine.plan import Plan
     from engine.probe import EpisodeInfo
 
 _VIDEO_SHARE = 0.8

@@ -21,12 +21,12 @@ from engine.display import Bgr, picture_bgr, to_bgr
 from engine.errors import UsageError
 from engine.image import Picture, read
 from engine.interlace import check_interlacing
-from engine.job import Plan, container_for, episode_format, plan
 from engine.measure import edges
 from engine.models import load_model
 from engine.modes import endings
 from engine.parse_settings import NETWORKS
 from engine.picture import enlarge_picture
+from engine.plan import Plan, container_for, episode_format, plan
 from engine.preview_frames import telling_frames
 from engine.probe import probe_episode
 from engine.progress import Progress, ProgressEvent

@@ -20,9 +20,9 @@ from engine.encode import EncodedSegment, video_of
 from engine.episode import episode_encoder
 from engine.errors import ProcessingError
 from engine.frame_facts import FrameFacts
-from engine.job import episode_format
 from engine.models import Model, load_model, reusing
 from engine.pipeline import Pipeline, steps_of
+from engine.plan import episode_format
 from engine.planes import Planes
 from engine.probe import probe_episode
 from engine.reuse import FrameReuse

@@ -10,10 +10,11 @@ from pathlib import Path
 from engine import image
 from engine.errors import InputError, MissingInputError
 from engine.files import flush_folder, storing
-from engine.job import Plan, Report
+from engine.job import Report
 from engine.models import load_model
 from engine.naming import output_name
 from engine.picture import enlarge_file, output_extension, output_format
+from engine.plan import Plan
 from engine.progress import Progress, ProgressEvent
 from engine.settings import Settings
 from engine.sizing import output_size

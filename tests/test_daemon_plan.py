@@ -12,8 +12,8 @@ from daemon.cli import main
 from daemon.ledger import Ledger
 from daemon.rates import Measured
 from engine.estimate import Rate, expected_seconds, expected_space, other_bytes, usual_bytes_per_pixel
-from engine.job import Plan
 from engine.parse_settings import SettingError, parse_encoder, parse_tag
+from engine.plan import Plan
 from engine.settings import Container, ImageFormat, Settings, Size
 from tests import media
 from tests.service_runner import CONFIG, write_episode, write_picture

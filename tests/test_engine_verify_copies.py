@@ -213,7 +213,7 @@ def test_frames_of_a_turned_video_are_turned(tmp_path: Path) -> None:
 
 
 def test_what_does_not_fit_an_mp4_is_refused_or_becomes_matroska(tmp_path: Path) -> None:
-    from engine.job import plan
+    from engine.plan import plan
 
     with open_source(media.fansub(tmp_path / "a.mkv")) as source:
         with pytest.raises(InputError, match="cannot carry") as caught:
