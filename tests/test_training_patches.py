@@ -14,7 +14,8 @@ import pytest
 from engine.errors import EnvironmentFault, InputError, MissingInputError, UsageError
 from tests.training_data import blobs, tiny_patches, tiny_recipe
 from training import degrade
-from training.patches import Order, Plane, corners, opened, write_patches
+from training.patch_file import Order, opened
+from training.patches import Plane, corners, write_patches
 from training.recipe import Draw
 
 

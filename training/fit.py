@@ -21,7 +21,8 @@ from tqdm import tqdm
 from engine import weights
 from engine.errors import ProcessingError, UsageError, WeightsError
 from engine.network import Network
-from training.patches import Order, network_of, opened, own_scale_of, storing_hdf5
+from training.patch_file import Order, opened
+from training.patches import network_of, own_scale_of, storing_hdf5
 from training.recipe import Loss, Phase, Recipe, Schedule, parse_recipe, plain
 from training.run_folder import Line, Progress, RunFolder
 
