@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import commands, growth, networks
+from tests.bench import bits, commands, growth, networks
 from tests.bench.measure import machine
 
 PAGE = Path("docs/benchmarks.md")
@@ -31,6 +31,7 @@ On a GPU: `KERAS_BACKEND=jax python -m tests.bench.gpu`, which needs no TensorFl
 """
 _TITLES = {
     "network": "The network on the processor",
+    "bits": "Fewer bits on the processor",
     "film": "Reuse on a film",
     "drawn": "Reuse on a drawn episode",
     "moving": "Reuse where everything moves",
@@ -52,6 +53,7 @@ def main() -> int:
         page = None if arguments.out == "-" else Path(arguments.out)
         sections: dict[str, Callable[[], str]] = {
             "network": lambda: networks.section(folder),
+            "bits": lambda: bits.section(folder),
             **{
                 name: lambda clip=clip: commands.reuse(folder, clip, quick=quick)  # type: ignore[misc]
                 for name, clip in commands.REUSE.items()

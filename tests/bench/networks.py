@@ -25,13 +25,23 @@ _WINDOWS = (128, 256, 640, 1088)
 def _plane(folder: Path) -> tuple[NDArray[np.uint8], Luma, NDArray[np.uint8]]:
     """Half the picture in BGR, its luma at full size by bicubic, and the luma that it should be."""
     whole = films.picture(folder)
-    small = np.asarray(cv2.resize(whole, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
-    luma = cv2.cvtColor(small, cv2.COLOR_BGR2YCrCb)[..., 0].astype(np.float32) / 255
+    luma, wanted = reduced(whole)
     large = cv2.resize(luma, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC).clip(0, 1)
-    return small, np.asarray(large, np.float32), np.asarray(cv2.cvtColor(whole, cv2.COLOR_BGR2YCrCb)[..., 0], np.uint8)
+    return _half(whole), np.asarray(large, np.float32), wanted
 
 
-def _psnr(luma: NDArray[Any], wanted: NDArray[np.uint8]) -> float:
+def reduced(picture: NDArray[np.uint8]) -> tuple[Luma, NDArray[np.uint8]]:
+    """(height, width, 3) BGR → luma at half the size in 0..1, and the luma that it should become, in levels."""
+    luma = cv2.cvtColor(_half(picture), cv2.COLOR_BGR2YCrCb)[..., 0].astype(np.float32) / 255
+    return luma, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2YCrCb)[..., 0], np.uint8)
+
+
+def _half(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def psnr(luma: NDArray[Any], wanted: NDArray[np.uint8]) -> float:
+    """Of levels, rounded to whole ones, in dB."""
     return float(10 * np.log10(255**2 / np.mean((np.rint(luma).clip(0, 255) - wanted.astype(np.float64)) ** 2)))
 
 
@@ -141,7 +151,7 @@ def section(folder: Path) -> str:
         cost = best(call)
         first = first or cost
         off = float(np.abs(made - reference).max() * 255)
-        rows.append(_row(name, cost, first, f"{off:.4f}", f"{_psnr(made * 255, wanted):.2f}"))
+        rows.append(_row(name, cost, first, f"{off:.4f}", f"{psnr(made * 255, wanted):.2f}"))
         if name == f"Kakudai, windows of {_WINDOWS[-1]}":
             faster = f"{first.wall_s / cost.wall_s:.2f} × ({first.cpu_s / cost.cpu_s:.2f} × by CPU seconds)"
             reached = f"{faster} and {off:.4f} levels"
@@ -153,7 +163,7 @@ def section(folder: Path) -> str:
             best(lambda: cv2.resize(luma[::2, ::2], None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC)),
             first,
             "",
-            f"{_psnr(luma * 255, wanted):.2f}",
+            f"{psnr(luma * 255, wanted):.2f}",
         )
     ]
     for path in weights.shipped():
@@ -161,10 +171,10 @@ def section(folder: Path) -> str:
             own = Upscaler(weights.load(path), largest_window=1088, largest_batch=1)
             source = cv2.cvtColor(small, cv2.COLOR_BGR2YCrCb)[..., 0].astype(np.float32) / 255
             cost = best(lambda own=own, source=source: own(source))  # type: ignore[misc]
-            others.append(_row(f"Kakudai {path.stem}", cost, first, "", f"{_psnr(own(source) * 255, wanted):.2f}"))
+            others.append(_row(f"Kakudai {path.stem}", cost, first, "", f"{psnr(own(source) * 255, wanted):.2f}"))
     for name, enlarge in peers(small):
         made_bgr = enlarge()
-        found = _psnr(cv2.cvtColor(made_bgr, cv2.COLOR_BGR2YCrCb)[..., 0], wanted)
+        found = psnr(cv2.cvtColor(made_bgr, cv2.COLOR_BGR2YCrCb)[..., 0], wanted)
         others.append(_row(f"{name} (ncnn)", best(enlarge, times=2), first, "", f"{found:.2f}"))
     return "\n\n".join(
         [

@@ -126,7 +126,8 @@ def _overhead(overhead: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "240; x265 medium crf 16, `reuse: exact`. Networks are loaded and workers have joined before. What a",
         "frame takes is the line through a short clip and a long one; what an episode takes beside it, mostly the",
         "connection to Ray, comes once.",
-        *_worst(overhead),
+        f"Only “{CASES['worst'].told}” is otherwise: what costs most beside the work, ten small frames to a",
+        "segment, with the one key frame at the beginning of the clip.",
         "",
         "| | from | here, by the clock | on the cluster | here, CPU | on the cluster | more for an episode |",
         "|---|---|---|---|---|---|---|",
@@ -146,19 +147,6 @@ def _overhead(overhead: Mapping[str, Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _worst(overhead: Mapping[str, Any]) -> list[str]:
-    if "worst" in overhead:
-        return [
-            "Only the last row is otherwise: what costs most beside the work, segments of ten small frames with",
-            "the one key frame at the beginning of the clip.",
-        ]
-    return [
-        "The worst case, m-SRCNN on segments of ten frames of 160x96 with the one key frame at the beginning of",
-        "the clip, was +61 % of CPU time a frame on 2026-11-24. Decoding and the check have become cheaper since;",
-        "it has not been measured again.",
-    ]
-
-
 def _aim(overhead: Mapping[str, Mapping[str, Any]]) -> list[str]:
     told = {
         kept: [CASES[name].told for name, found in overhead.items() if (dearer(found, "cpu")[0] <= MOST_DEARER) is kept]
@@ -167,7 +155,6 @@ def _aim(overhead: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [
         f"The aim is at most {MOST_DEARER:.0%} of CPU time a frame. It is kept by: {'; '.join(told[True]) or 'none'}.",
         f"It is not kept by: {'; '.join(told[False]) or 'none'}.",
-        *([] if "default" in overhead else ["With a network on segments as they are it has not been measured yet."]),
     ]
 
 
@@ -187,25 +174,7 @@ def _parts_row(case: Case, found: Mapping[str, Any]) -> str:
     return f"| {case.told} | " + " | ".join(map(_ms, [*parts, here])) + " |"
 
 
-def _speed_by_cpu(speed: Mapping[str, Any]) -> list[str]:
-    """Of figures from before it was measured by the clock."""
-    longer = speed["two workers"][1]
-    busiest = max(spent for name, spent in longer.items() if name.startswith("node"))
-    alone = speed["one worker"][1]["node a"]
-    return [
-        "## Measured: one worker and two",
-        "",
-        "On 2026-11-24, in CPU seconds of the nodes, 120 small frames in segments of ten; not measured again since,",
-        f"nor by the clock. With a second node the clip took {longer['node a']:.1f} s of one and",
-        f"{longer['node b']:.1f} s of the other, {alone:.1f} s where there was only one: by the busier",
-        f"one, {alone / busiest:.2f} times the speed.",
-        "",
-    ]
-
-
 def _speed(speed: Mapping[str, Any]) -> list[str]:
-    if "frames" not in speed:
-        return _speed_by_cpu(speed)
     case = CASES["speed"]
     one, two = ([run["wall_s"] for run in speed[name]] for name in ("one worker", "two workers"))
     return [
@@ -228,8 +197,8 @@ def _far(stages: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Reckoned: a hundred GPUs, ten thousand episodes",
         "",
-        "1080p to 2160p, x265 medium crf 16, a drawn episode. CPU time of each stage, measured on 2026-11-24 (before",
-        "the check stopped summing up pixels), for a frame unless it says otherwise:",
+        "1080p to 2160p, x265 medium crf 16, a drawn episode. CPU time of each stage, for a frame unless it",
+        "says otherwise:",
         "",
         "| stage | |",
         "|---|---|",
