@@ -62,7 +62,7 @@ class Weights:
     """A network's arrays, with their card and the SHA-256 of the file they came from."""
 
     network: Network
-    arrays: Arrays
+    arrays: Arrays = field(repr=False)
     card: Card
     sha256: str
 
