@@ -78,8 +78,8 @@ def test_tiled_output_equals_whole_frame_output(
     assert np.abs(tiled - whole).max() <= 1e-5
     apart = np.abs(_levels(tiled) - _levels(whole))
     assert apart.max() <= 1
-    # a value at the edge between two levels falls to either side: about one in 20,000, so three in one of 15 small planes
-    # is no surprise, and six would be
+    # a value at the edge between two levels falls to either side: about one in 20,000, so that three in one of 15 small
+    # planes are no surprise, and six would be
     assert (apart > 0).sum() <= 5 + apart.size / 10_000
 
 
