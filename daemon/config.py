@@ -23,7 +23,7 @@ from daemon.config_model import (
 from daemon.config_reader import LARGEST_FILE, Section, load_yaml
 from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key, parse_addresses
 from engine.errors import ConfigError, MissingInputError
-from engine.parse_settings import SettingError, check_chroma, check_restore, did_you_mean, size_over
+from engine.parse_settings import SettingError, check_chroma, check_precision, check_restore, did_you_mean, size_over
 from engine.settings import Interpolation, Limits, Settings
 
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
@@ -137,6 +137,10 @@ def read_settings(section: Section, base: Settings) -> Settings:
         check_restore(settings)
     except SettingError as error:
         section.complain("restore", str(error))
+    try:
+        check_precision(settings)
+    except SettingError as error:
+        section.complain("precision", str(error))
     return settings
 
 

@@ -9,12 +9,14 @@ import importlib
 import importlib.util
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -30,6 +32,9 @@ log = logging.getLogger(__name__)
 _PREFERENCE = ("tensorflow", "jax")
 _COMPILED_SHAPES = 8
 """Compiled functions kept, one for each input shape; the one used longest ago goes first."""
+
+_BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}
+"""In /proc/cpuinfo: those of Intel and AMD, and of Arm."""
 
 Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """(batch, height, width) luma in 0..1 → (batch, height * scale, width * scale)."""
@@ -113,6 +118,15 @@ def use(device: Device) -> str:
     if device is Device.AUTO:
         log.warning("no usable GPU: the network runs on the CPU, which is many times slower")
     return "cpu"
+
+
+def check_bfloat16() -> None:
+    """Raises `ToolError` where the processor has no instructions for bfloat16: it would be slow there, not fast."""
+    flags = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text()))
+    if not flags & _BFLOAT16_FLAGS:
+        raise ToolError(
+            "this processor has no instructions for bfloat16", remedy="set precision to float32, which is faster here"
+        )
 
 
 def is_out_of_memory(error: BaseException) -> bool:

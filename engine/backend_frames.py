@@ -6,8 +6,7 @@ Written with `keras.ops`; what the backends do differently stands here and in th
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +17,6 @@ from engine.backend import BACKEND
 from engine.convolutions import Chain, chain_of
 from engine.weights import Weights
 
-import keras  # isort: skip
 from keras import ops  # isort: skip
 
 Arrays = tuple[NDArray[Any], ...]
@@ -101,8 +99,7 @@ def network_program(loaded: Weights, *, half: bool) -> Callable[[Any], Any]:
 
     `half`: float16, but for what the last layer computes.
     """
-    with _precision("mixed_float16" if half else "float32"):
-        model = loaded.model()
+    model = loaded.model("mixed_float16" if half else "float32")
     chain = chain_of(model)
     if chain is not None:
         return _chain_program(chain, "float16" if half else "float32")
@@ -127,17 +124,6 @@ def _chain_program(chain: Chain, inner: str) -> Callable[[Any], Any]:
         return ops.sigmoid(made) if chain.ends_in_sigmoid else made
 
     return run
-
-
-@contextmanager
-def _precision(policy: str) -> Iterator[None]:
-    """New layers compute as `policy` says."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(policy)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
 
 
 def feature_bytes(loaded: Weights, *, half: bool) -> int:

@@ -8,10 +8,11 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from engine.settings import Chroma, Device, Interpolation, Settings
+from engine.settings import Chroma, Device, Interpolation, Precision, Settings
 
 if TYPE_CHECKING:
     from engine.chroma import JointChroma
+    from engine.network import Network
     from engine.reuse import FrameReuse
     from engine.upscaler import Upscaler
 
@@ -47,11 +48,11 @@ def load_model(settings: Settings, scale: Fraction) -> Model:
     """
     if settings.model in {interpolation.value for interpolation in Interpolation}:
         return Model(Interpolation(settings.model), None, None, "cpu")
-    model = _load(_weights_for(settings, scale), settings.upsampling, settings.device)
+    model = _load(_weights_for(settings, scale), settings.upsampling, settings.device, settings.precision)
     assert model.upscaler is not None
     fitting = Chroma.JOINT if model.upscaler.scale > 1 else Chroma.BICUBIC
     joint = (settings.chroma or fitting) is Chroma.JOINT
-    return replace(model, chroma=joint_chroma(scale, settings.device)) if joint else model
+    return replace(model, chroma=joint_chroma(scale, settings.device, settings.precision)) if joint else model
 
 
 def _weights_for(settings: Settings, scale: Fraction) -> Path:
@@ -63,16 +64,16 @@ def _weights_for(settings: Settings, scale: Fraction) -> Path:
     return weights.choose(settings.chosen_model, scale, settings.upsampling, restore=settings.restore)
 
 
-def joint_chroma(scale: Fraction, device: Device) -> JointChroma:
+def joint_chroma(scale: Fraction, device: Device, precision: Precision = Precision.FLOAT32) -> JointChroma:
     """Chroma beside luma that was enlarged by `scale`. Loads nothing yet; raises when it is first used, as above."""
     from engine import weights
     from engine.chroma import NETWORK, JointChroma
 
-    return JointChroma(lambda: _load(weights.choose(NETWORK, scale), None, device))
+    return JointChroma(lambda: _load(weights.choose(NETWORK, scale), None, device, precision))
 
 
 @functools.lru_cache(maxsize=4)
-def _load(path: Path, upsampling: Interpolation | None, device: Device) -> Model:
+def _load(path: Path, upsampling: Interpolation | None, device: Device, precision: Precision) -> Model:
     """Kept, because one command may enlarge many files: compiling costs seconds."""
     from engine import backend, weights
     from engine.upscaler import Upscaler
@@ -80,8 +81,22 @@ def _load(path: Path, upsampling: Interpolation | None, device: Device) -> Model
     used = backend.use(device)
     loaded = weights.load(path)
     # One window at a time on a CPU: as fast as several, and the same bits for a pixel whatever is computed around it.
-    upscaler = Upscaler(loaded, largest_window=_CPU_WINDOW, largest_batch=1) if used == "cpu" else Upscaler(loaded)
+    upscaler = (
+        Upscaler(loaded, largest_window=_CPU_WINDOW, largest_batch=1, policy=_policy(loaded.network, precision))
+        if used == "cpu"
+        else Upscaler(loaded)
+    )
     return Model(upsampling or loaded.card.upsampling, upscaler, loaded.sha256, used)
+
+
+def _policy(network: Network, precision: Precision) -> str:
+    """Keras' dtype policy on a CPU. Raises `ToolError` where the processor lacks what was asked for."""
+    from engine import backend
+
+    if precision is Precision.FLOAT32 or network.scale == 1:
+        return "float32"
+    backend.check_bfloat16()
+    return "mixed_bfloat16"
 
 
 def weights_hash(settings: Settings, scale: Fraction) -> str | None:

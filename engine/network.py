@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,18 @@ def _keras() -> Any:
     import keras  # isort: skip
 
     return keras
+
+
+@contextmanager
+def computing(policy: str) -> Iterator[None]:
+    """Layers that are made here compute by Keras' dtype policy of that name. Raises ValueError (no such policy)."""
+    config = _keras().config
+    before = config.dtype_policy()
+    try:
+        config.set_dtype_policy(policy)
+        yield
+    finally:
+        config.set_dtype_policy(before)
 
 
 def _convolution(filters: int, kernel: int, name: str) -> layers.Conv2D:

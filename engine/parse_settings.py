@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import TypeVar
 
 from engine.encoders import encoder_problems
-from engine.settings import AUTO, RESTORING, Chroma, EncoderSettings, Interpolation, Mode, Settings, Size
+from engine.settings import AUTO, RESTORING, Chroma, EncoderSettings, Interpolation, Mode, Precision, Settings, Size
 
 LARGEST_SCALE = 8
 LARGEST_SIDE = 65_535
@@ -137,6 +137,14 @@ def check_restore(settings: Settings) -> None:
         )
     if settings.restore and settings.upsampling is not None:
         raise SettingError(f"{settings.chosen_model} enlarges by itself: upsampling does nothing there; drop it")
+
+
+def check_precision(settings: Settings) -> None:
+    """Raises `SettingError` where bfloat16 is asked for and would bring nothing."""
+    if settings.precision is Precision.BFLOAT16 and settings.model not in (AUTO, "fast", "fine"):
+        raise SettingError(
+            f"bfloat16 is for fast and fine; {settings.model} is no faster by it. Drop it, or use one of those models"
+        )
 
 
 def parse_stream_number(value: object) -> int:

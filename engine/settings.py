@@ -46,6 +46,13 @@ class Interpolation(enum.StrEnum):
     LANCZOS = "lanczos"
 
 
+class Precision(enum.StrEnum):
+    """How networks that enlarge by themselves compute on a CPU: bfloat16 moves luma by a level here and there."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+
+
 class Chroma(enum.StrEnum):
     """What enlarges the chroma of stills: interpolation, or luma and a network beside it (joint upsampling)."""
 
@@ -166,7 +173,7 @@ DEFAULT_TAG = "{version} {model} {mode} {scale}x"
 
 _NOT_THE_OUTPUT = frozenset({"limits", "device", "name", "reuse", "reuse_tolerance", "reuse_cache_bytes"})
 """Fields that never change a byte of the result: left out of the fingerprint."""
-_TOLD_WHERE_SET = frozenset({"chroma", "restore"})
+_TOLD_WHERE_SET = frozenset({"chroma", "restore", "precision"})
 """Fields that came later: where they are as they always were, the fingerprint is what it always was."""
 
 
@@ -186,6 +193,7 @@ class Settings:
     """None: joint beside a network that enlarges by itself, else bicubic. Of stills: episodes have it bicubic."""
     denoise: Denoise | None = None
     rounding: Rounding = Rounding.NEAREST
+    precision: Precision = Precision.FLOAT32
     reuse: Reuse = Reuse.EXACT
     reuse_tolerance: float = 1.0
     """For `near`: by how much luma may differ from its source, in levels of 255."""
@@ -234,7 +242,7 @@ class Settings:
         fields = {
             f.name: _plain(getattr(self, f.name))
             for f in dataclasses.fields(self)
-            if f.name not in _NOT_THE_OUTPUT and (f.name not in _TOLD_WHERE_SET or getattr(self, f.name))
+            if f.name not in _NOT_THE_OUTPUT and (f.name not in _TOLD_WHERE_SET or getattr(self, f.name) != f.default)
         }
         fields["model"] = self.chosen_model
         if self.reuse is Reuse.NEAR:

@@ -29,10 +29,16 @@ class Upscaler:
     """
 
     def __init__(
-        self, weights: Weights, *, largest_window: int = DEFAULT_WINDOW, largest_batch: int = DEFAULT_BATCH
+        self,
+        weights: Weights,
+        *,
+        largest_window: int = DEFAULT_WINDOW,
+        largest_batch: int = DEFAULT_BATCH,
+        policy: str = "float32",
     ) -> None:
+        """`policy`: Keras' dtype policy, `float32` or `mixed_bfloat16`."""
         self.weights, self.network = weights, weights.network
-        compiled = backend.compiled(weights.model(), radius=self.network.radius)
+        compiled = backend.compiled(weights.model(policy), radius=self.network.radius)
         self._forward: backend.Forward = compiled
         self._part = compiled.part
         self.margin = compiled.margin

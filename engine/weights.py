@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import MissingInputError, WeightsError
-from engine.network import ALL, Network, at_scale, scales_of
+from engine.network import ALL, Network, at_scale, computing, scales_of
 from engine.settings import Interpolation
 from engine.sizing import runs_to
 
@@ -66,9 +66,13 @@ class Weights:
     card: Card
     sha256: str
 
-    def model(self) -> Any:
-        """The Keras model with these weights: (batch, height, width, 1) in, see `engine.network`."""
-        model = self.network.build()
+    def model(self, policy: str = "float32") -> Any:
+        """The Keras model with these weights: (batch, height, width, 1) in, see `engine.network`.
+
+        `policy`: Keras' dtype policy. What the last layer makes is float32 always.
+        """
+        with computing(policy):
+            model = self.network.build()
         model.set_weights(list(self.arrays.values()))
         return model
 

@@ -101,6 +101,7 @@ profiles:
   both: {scale: 2, target: 1080p}
   still: {mode: enhance, scale: 2}
   old: {model: msrcnn, restore: true}
+  short: {model: msrcnn, precision: bfloat16}
 folders:
   - {input: in, output: out, profile: fast, settle_s: yes, ignore: "*.x"}
   - {input: in2, output: out, profile: fst}
@@ -119,6 +120,7 @@ folders:
         "profiles.both.scale: scale and target exclude each other",
         "profiles.still.scale: mode enhance keeps the size",
         "profiles.old.restore: msrcnn has no weights that restore",
+        "profiles.short.precision: bfloat16 is for fast and fine",
         "folders[0].settle_s: should be a number",
         "folders[0].ignore: should be a list",
         "folders[1].output: is the output of folders[0] as well",
@@ -126,7 +128,7 @@ folders:
         "folders[2].moved_to: is missing",
     ):
         assert f"\n{start}" in f"\n{text}", start
-    assert len(problems) == 15
+    assert len(problems) == 16
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from engine import weights
 from engine.errors import ProcessingError, UsageError, WeightsError
-from engine.network import Network
+from engine.network import Network, computing
 from training.patch_file import Order, opened
 from training.patches import network_of, own_scale_of, storing_hdf5
 from training.recipe import Loss, Phase, Recipe, Schedule, parse_recipe, plain
@@ -225,14 +225,11 @@ _LOSSES = {Loss.MSE: _mean_squared, Loss.L1: _mean_absolute, Loss.CHARBONNIER: _
 def _build(recipe: Recipe, network: Network) -> keras.Model:
     """The model at its first weights: drawn by the seed, or read from the recipe's file."""
     keras.utils.set_random_seed(recipe.fit.seed)
-    before = keras.config.dtype_policy()
     try:
-        keras.config.set_dtype_policy(recipe.fit.precision)
-        model = network.build()
+        with computing(recipe.fit.precision):
+            model = network.build()
     except ValueError as error:
         raise UsageError(f"no such precision: {recipe.fit.precision!r}", remedy="float32 or mixed_bfloat16") from error
-    finally:
-        keras.config.set_dtype_policy(before)
     if recipe.fit.initial_weights is not None:
         _begin_with(model, network, recipe.fit.initial_weights)
     return model
