@@ -9,6 +9,8 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 
+from engine.blocks import extremes
+
 Luma = NDArray[np.float32]
 Places = tuple[NDArray[np.intp], NDArray[np.intp]]
 """Rows and columns of blocks."""
@@ -21,13 +23,6 @@ _KINDS = 32
 """Most groups in a frame; what is left is computed with the rest."""
 
 
-def in_blocks(plane: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """A view of the whole blocks of `plane`: (block row, block column, side, side). Writing into it writes there."""
-    row, column = plane.strides
-    height, width = plane.shape
-    return as_strided(plane, (height // side, width // side, side, side), (side * row, side * column, row, column))
-
-
 def flat_blocks(luma: Luma, wanted: NDArray[np.bool_], *, block: int, reach: int) -> Iterator[Places]:
     """Groups of wanted blocks for which all pixels within `reach` blocks are the same, place by place, and flat.
 
@@ -36,12 +31,7 @@ def flat_blocks(luma: Luma, wanted: NDArray[np.bool_], *, block: int, reach: int
     rows, columns = (length // block for length in luma.shape)
     if min(rows, columns) <= 2 * reach:
         return
-    whole = luma[: rows * block, : columns * block]
-    starts = np.arange(rows) * block, np.arange(columns) * block
-    low, high = (
-        extreme.reduceat(extreme.reduceat(whole, starts[0], axis=0), starts[1], axis=1)
-        for extreme in (np.minimum, np.maximum)
-    )
+    low, high = extremes(luma, block)
     around = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
     flat = (cv2.dilate(high, around) - cv2.erode(low, around) < _UNEVEN) & wanted[:rows, :columns]
     inner = np.zeros_like(flat)

@@ -13,14 +13,15 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.blocks import changed, in_blocks, spread
 from engine.cores import cores, share_out
-from engine.flat import Places, flat_blocks, in_blocks
+from engine.flat import Places, flat_blocks
 from engine.regions import Region, bands, cover
 
 if TYPE_CHECKING:
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
 
 Luma = NDArray[np.float32]
 
-BLOCK = 8
-"""Changes are looked for in blocks of this many pixels a side, half as many where the network enlarges by itself."""
+BLOCK: Literal[8] = 8
+OWN_SCALE_BLOCK: Literal[4] = 4
+"""Changes are looked for in blocks of this many pixels a side, in smaller ones where the network enlarges by itself."""
 DEFAULT_CACHE_BYTES = 256 << 20
 _SMALLEST_WINDOW = 24
 """Pixels a side. Below 15 TensorFlow takes another path on the CPU, with other bits (seen at widths of 1 to 3)."""
@@ -117,7 +119,7 @@ class FrameReuse:
         self.upscaler = upscaler
         self._margin, self._grain = upscaler.margin, upscaler.grain
         self.scale = upscaler.scale
-        self._block = BLOCK if self.scale == 1 else BLOCK // 2
+        self._block = BLOCK if self.scale == 1 else OWN_SCALE_BLOCK
         self._slots: list[_Slot] = []
         self._next_slot = 0
         self._cache = _Cache(cache_bytes)
@@ -176,14 +178,13 @@ class FrameReuse:
         return look if look is not None and look.before is before else self._look(before, now)
 
     def _look(self, before: Luma, now: Luma) -> _Look:
-        rows, columns = (np.arange(0, length, self._block) for length in now.shape)
-        changed = np.logical_or.reduceat(np.logical_or.reduceat(before != now, rows, axis=0), columns, axis=1)
-        if not changed.any():
-            return _Look(before, now, changed, [], [])
+        differ = changed(before, now, self._block)
+        if not differ.any():
+            return _Look(before, now, differ, [], [])
         if not self._by_region or min(now.shape) < _SMALLEST_WINDOW:
-            return _Look(before, now, changed, [], None)
+            return _Look(before, now, differ, [], None)
         reach = -(-self._margin // self._block)
-        touched = cv2.dilate(changed.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        touched = cv2.dilate(differ.astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
         flat = list(flat_blocks(now, touched, block=self._block, reach=reach))
         for alike in flat:
             touched[alike] = False
@@ -210,7 +211,7 @@ class FrameReuse:
         share_out(sorted(new, key=lambda part: -part.region.pixels), self._make, threads=cores())
         for part in parts:
             assert part.made is not None
-            wanted = _enlarged(part.touched, self._block * self.scale, part.made.shape)
+            wanted = spread(part.touched, self._block * self.scale, part.made.shape)
             np.copyto(slot.made[part.region.scaled(self.scale, slot.made.shape).slices], part.made, where=wanted)
         for part in new:
             assert part.made is not None
@@ -219,7 +220,7 @@ class FrameReuse:
 
     def _make(self, parts: Iterator[_Part]) -> None:
         for part in parts:
-            wanted = _enlarged(part.touched, self._block // self._grain, part.inner.divided(self._grain).shape)
+            wanted = spread(part.touched, self._block // self._grain, part.inner.divided(self._grain).shape)
             part.made = self.upscaler.part(part.seen, part.inner, wanted=wanted)
 
     def _part(self, luma: Luma, region: Region, touched: NDArray[np.bool_] | None = None) -> _Part:
@@ -230,9 +231,10 @@ class FrameReuse:
         place = np.array([*seen.shape, inner.top, inner.left, inner.height, inner.width])
         if touched is None:
             touched = np.ones(region.divided(self._block).shape, np.bool_)
-        key = hashlib.blake2b(
-            place.tobytes() + np.packbits(touched).tobytes() + seen.tobytes(), digest_size=16
-        ).digest()
+        hashing = hashlib.sha256(place.data)  # processors have instructions for it
+        hashing.update(np.packbits(touched).data)
+        hashing.update(seen.data)
+        key = hashing.digest()
         return _Part(region, inner, seen, touched, key, self._cache.get(key))
 
     def _fill(self, slot: _Slot, now: Luma, alike: Places) -> None:
@@ -270,11 +272,6 @@ class FrameReuse:
             self._cache.put(part.key, part.made)
             self.computed_pixels += region.pixels
         return part.made
-
-
-def _enlarged(mask: NDArray[np.bool_], factor: int, shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Each element `factor` times down and across, cut to `shape`."""
-    return mask.repeat(factor, axis=0)[: shape[0]].repeat(factor, axis=1)[:, : shape[1]]
 
 
 def _window(region: Region, shape: tuple[int, ...], *, margin: int, grain: int) -> Region:

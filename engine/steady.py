@@ -10,6 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from engine.blocks import spread
 from engine.planes import Plane
 
 BLOCK = 8
@@ -40,7 +41,5 @@ class Steady:
         farthest = np.maximum.reduceat(np.maximum.reduceat(apart, rows, axis=0), columns, axis=1)
         moved = farthest > self._tolerance
         self.largest_error = max(self.largest_error, int(farthest[~moved].max(initial=0)))
-        height, width = plane.shape
-        taken = np.repeat(np.repeat(moved, BLOCK, axis=0)[:height], BLOCK, axis=1)[:, :width]
-        self._shown = np.where(taken, plane, self._shown)
+        self._shown = np.where(spread(moved, BLOCK, plane.shape), plane, self._shown)
         return self._shown
