@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench import bits, commands, growth, networks
+from tests.bench import bits, commands, growth, memory, networks
 from tests.bench.measure import machine
 
 PAGE = Path("docs/benchmarks.md")
@@ -59,7 +59,7 @@ def main() -> int:
                 for name, clip in commands.REUSE.items()
             },
             "parts": lambda: commands.parts(folder, quick=quick),
-            "memory": lambda: commands.memory(folder, quick=quick),
+            "memory": lambda: memory.section(folder, quick=quick),
             "pixels": lambda: growth.pixels(page, quick=quick),
             "length": lambda: growth.length(page, folder, quick=quick),
         }
