@@ -117,6 +117,12 @@ def _network() -> Iterator[Finding]:
     else:
         cure = "for a GPU: an NVIDIA driver and pip install 'kakudai[gpu]'; the CPU works, many times slower"
         yield Finding("GPU", "absent", "none usable", cure)
+    try:
+        backend.check_bfloat16()
+    except ToolError as error:
+        yield Finding("bfloat16", "absent", error.reason, error.remedy)
+    else:
+        yield Finding("bfloat16", "ok", "the processor computes in it: precision: bfloat16 is for fast and fine")
 
 
 def _version_of(backend: str) -> str:
