@@ -101,7 +101,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         "--restore",
         action=argparse.BooleanOptionalAction,
         default=None,
-        help="weights that undo mild compression too (JPEG, x264), for sources that were not well kept (fast)",
+        help="weights that undo mild compression too (JPEG, x264), for sources that were not well kept (fine, fast)",
     )
     what.add_argument("--weights", type=Path, metavar="FILE.h5", help="weights to use instead of the shipped ones")
     what.add_argument(

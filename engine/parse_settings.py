@@ -133,7 +133,7 @@ def check_restore(settings: Settings) -> None:
     if settings.restore and settings.chosen_model not in RESTORING:
         raise SettingError(
             f"{settings.chosen_model} has no weights that restore; "
-            f"drop it, or use the model {' or '.join([*RESTORING, AUTO])}"
+            f"drop it, or use the model {', '.join(RESTORING)} or {AUTO}"
         )
     if settings.restore and settings.upsampling is not None:
         raise SettingError(f"{settings.chosen_model} enlarges by itself: upsampling does nothing there; drop it")

@@ -166,7 +166,7 @@ class Limits:
 
 AUTO = "auto"
 """The model that is left to Kakudai: `Settings.chosen_model`."""
-RESTORING = ("fast",)
+RESTORING = ("fine", "fast")
 """Networks that have weights which restore, the best first."""
 DEFAULT_NAME = "{name} [{height}p]"
 DEFAULT_TAG = "{version} {model} {mode} {scale}x"

@@ -181,7 +181,7 @@ def test_flags_go_over_the_profile(tmp_path: Path) -> None:
     assert settings("--mode", "enhance").scale == 1
     assert settings().scale == 2
     config.write_text("profiles: {default: {restore: true}}\nfolders: []\n")
-    assert settings("--config", str(config)).model_name == "fast-restore"
+    assert settings("--config", str(config)).model_name == "fine-restore"
     assert settings("--config", str(config), "--no-restore", "--model", "msrcnn").model_name == "msrcnn"
     with pytest.raises(UsageError, match="msrcnn has no weights that restore"):
         settings("--config", str(config), "--model", "msrcnn")

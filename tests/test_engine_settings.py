@@ -49,7 +49,7 @@ def test_a_profile_of_an_earlier_version_makes_the_results_it_made() -> None:
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ({"model": "msrcnn"}, "msrcnn has no weights that restore; drop it, or use the model fast or auto"),
+        ({"model": "msrcnn"}, "msrcnn has no weights that restore; drop it, or use the model fine, fast or auto"),
         ({"model": "bicubic"}, "bicubic has no weights that restore"),
         ({"weights": Path("a.h5")}, "chooses among the weights that come with Kakudai; drop it, or weights"),
         ({"upsampling": Interpolation.BICUBIC}, "upsampling does nothing there"),
