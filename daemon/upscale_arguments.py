@@ -134,7 +134,7 @@ def add_settings(parser: argparse.ArgumentParser) -> None:
         choices=list(Precision),
         metavar="NAME",
         help="of fast and fine on a CPU: float32 (default), or bfloat16: almost twice as fast on processors that have "
-        "it, luma a level off here and there",
+        "it, luma a level or two off here and there",
     )
     what.add_argument(
         "--deinterlace",

@@ -21,11 +21,12 @@ class Cost:
     cpu_s: float
 
 
-def best(call: Callable[[], Any], *, times: int = 3) -> Cost:
-    """The least of several calls, after one to warm up."""
+def best(call: Callable[[], Any], *, times: int = 3, for_s: float = 3.0) -> Cost:
+    """The least of `times` calls or, of short ones, as many as fit into `for_s`; after one to warm up."""
     call()
-    walls, cpus = [], []
-    for _ in range(times):
+    walls: list[float] = []
+    cpus: list[float] = []
+    while len(walls) < times or sum(walls) < for_s:
         wall, cpu = time.perf_counter(), time.process_time()
         call()
         walls.append(time.perf_counter() - wall)

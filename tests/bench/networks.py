@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import backend, weights
+from engine.errors import ToolError
+from engine.settings import Device
 from engine.upscaler import Upscaler
 from tests.bench import films
 from tests.bench.measure import Cost, best, table
@@ -109,7 +111,6 @@ def _as_onnx(loaded: weights.Weights) -> bytes:
 
 def peers(small: NDArray[np.uint8]) -> Iterator[tuple[str, Callable[[], NDArray[np.uint8]]]]:
     """waifu2x and Real-ESRGAN by ncnn, where their wheels are installed: BGR to BGR of twice the size."""
-    from engine.errors import ToolError
     from training.peers import PEERS, Peer
 
     for name in PEERS:
@@ -142,7 +143,7 @@ def section(folder: Path) -> str:
     """The tables, in Markdown."""
     small, luma, wanted = _plane(folder)
     loaded = weights.load(next(path for path in weights.shipped() if path.name == MODEL))
-    backend.use(weights_device())
+    backend.use(Device.CPU)
     rows, first, reference = [], None, None
     reached = ""
     for name, call in ways(loaded, luma):
@@ -166,16 +167,14 @@ def section(folder: Path) -> str:
             f"{psnr(luma * 255, wanted):.2f}",
         )
     ]
-    for path in weights.shipped():
-        if path.stem in {"fast-2x", "fine-2x"}:
-            own = Upscaler(weights.load(path), largest_window=1088, largest_batch=1)
-            source = cv2.cvtColor(small, cv2.COLOR_BGR2YCrCb)[..., 0].astype(np.float32) / 255
-            cost = best(lambda own=own, source=source: own(source))  # type: ignore[misc]
-            others.append(_row(f"Kakudai {path.stem}", cost, first, "", f"{psnr(own(source) * 255, wanted):.2f}"))
+    source = cv2.cvtColor(small, cv2.COLOR_BGR2YCrCb)[..., 0].astype(np.float32) / 255
+    for name, own in _subpixel():
+        cost = best(lambda own=own: own(source))  # type: ignore[misc]
+        others.append(_row(name, cost, first, "", f"{psnr(own(source) * 255, wanted):.2f}"))
     for name, enlarge in peers(small):
         made_bgr = enlarge()
         found = psnr(cv2.cvtColor(made_bgr, cv2.COLOR_BGR2YCrCb)[..., 0], wanted)
-        others.append(_row(f"{name} (ncnn)", best(enlarge, times=2), first, "", f"{found:.2f}"))
+        others.append(_row(f"{name} (ncnn)", best(enlarge), first, "", f"{found:.2f}"))
     return "\n\n".join(
         [
             text,
@@ -186,10 +185,18 @@ def section(folder: Path) -> str:
     )
 
 
-def weights_device() -> Any:
-    from engine.settings import Device
-
-    return Device.CPU
+def _subpixel() -> Iterator[tuple[str, Upscaler]]:
+    """Those of ours that enlarge by themselves, in each precision that the processor has."""
+    policies = {"": "float32", ", bfloat16": "mixed_bfloat16"}
+    try:
+        backend.check_bfloat16()
+    except ToolError:
+        del policies[", bfloat16"]
+    for path in weights.shipped():
+        if path.stem in {"fast-2x", "fine-2x"}:
+            for told, policy in policies.items():
+                upscaler = Upscaler(weights.load(path), largest_window=1088, largest_batch=1, policy=policy)
+                yield f"Kakudai {path.stem}{told}", upscaler
 
 
 def _row(name: str, cost: Cost, first: Cost, off: str, psnr: str) -> list[str]:
