@@ -47,7 +47,7 @@ class Interpolation(enum.StrEnum):
 
 
 class Precision(enum.StrEnum):
-    """How networks that enlarge by themselves compute on a CPU: bfloat16 moves luma by a level or two here and there."""
+    """How networks that enlarge by themselves compute on a CPU: bfloat16 moves luma by a level or two in places."""
 
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
