@@ -204,7 +204,11 @@ def test_every_shipped_file_is_what_its_card_says() -> None:
     for path, card in weights.shipped().items():
         assert weights.load(path).network.name == card.network
         assert card.facts["scores"]["command"]
-        assert card.facts["data"]["sources"]
+        data = card.facts["data"]
+        assert all(source["licence"] for source in data["sources"])
+        pictures = data["pictures"]  # the oldest card has their number alone
+        used = pictures if isinstance(pictures, int) else pictures["training"] + pictures["validation"]
+        assert sum(source["pictures"] for source in data["sources"]) == used
 
 
 def test_who_asks_what_weights_there_are_need_not_wait_for_keras() -> None:

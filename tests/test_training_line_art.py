@@ -5,12 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from engine.errors import MissingInputError, OutputError
 from training import line_art
 from training.pictures import pictures_below, read_bgr
-from training.prepare import sources
+from training.prepare import UNTOLD, sources
 
 pytestmark = pytest.mark.skipif(shutil.which("rsvg-convert") is None, reason="needs Debian's librsvg2-bin")
 
@@ -64,6 +66,11 @@ def test_scenes_add_to_the_manifest_and_replace_nothing(tmp_path: Path) -> None:
     )
     found = sources(tmp_path, pictures_below(tmp_path))
     assert [(each["source"], each["pictures"]) for each in found] == [("more", 1), ("scenes", 1)]
+    manifest = tmp_path / "manifest.csv"
+    manifest.write_text(manifest.read_text() + "".join(manifest.read_text().splitlines(keepends=True)[1:]))
+    cv2.imwrite(str(tmp_path / "mine.png"), np.zeros((8, 8, 3), np.uint8))
+    found = sources(tmp_path, pictures_below(tmp_path))  # a row counts once; a picture without one is not left out
+    assert [(each["source"], each["pictures"]) for each in found] == [("more", 1), (UNTOLD, 1), ("scenes", 1)]
     with pytest.raises(OutputError, match="holds files already"):
         line_art.draw_scenes(tmp_path, count=1, seed=3)
 

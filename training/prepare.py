@@ -6,6 +6,7 @@ One picture is in memory at a time. Broken and too small pictures are listed and
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from training.patches import Plane, write_patches
 from training.pictures import pictures_below, read_each
 from training.recipe import Recipe, plain
 from training.split import Sides, split_by_manifest, split_pictures, write_manifest
+
+UNTOLD = "not in manifest.csv"
+"""The source of pictures that no manifest tells of: nobody can know their licence from the card."""
 
 
 def prepare(images: Path, out: Path, recipe: Recipe, *, manifest: Path | None = None) -> dict[str, int]:
@@ -61,17 +65,16 @@ def read_planes(files: Iterable[Path], recipe: Recipe, *, told: str) -> Iterator
 
 def sources(images: Path, files: list[Path]) -> list[dict[str, Any]]:
     """Pictures per source, artist and licence, as `manifest.csv` in the folder and the one above tell (file, source,
-    licence, artist); empty without them."""
-    counted: dict[tuple[str, str, str], int] = {}
+    licence, artist). Those that neither tells of are counted too, as `UNTOLD`: a card names all that went in."""
+    told: dict[Path, tuple[str, str, str]] = {}
     for manifest in (images / "manifest.csv", images.parent / "manifest.csv"):
         if not manifest.is_file():
             continue
-        used = {file.relative_to(manifest.parent).as_posix() for file in files}
         with manifest.open(encoding="utf-8", newline="") as rows:
             for row in csv.DictReader(rows):
-                if row["file"] in used:
-                    key = (row.get("source", ""), row.get("artist", ""), row.get("licence", ""))
-                    counted[key] = counted.get(key, 0) + 1
+                key = (row.get("source", ""), row.get("artist", ""), row.get("licence", ""))
+                told[manifest.parent / row["file"]] = key
+    counted = Counter(told.get(file, (UNTOLD, "", "")) for file in files)
     return [
         {"source": source, "artist": artist, "licence": licence, "pictures": count}
         for (source, artist, licence), count in sorted(counted.items())
