@@ -156,7 +156,10 @@ def comments(document: str) -> dict[str, str]:
     above: list[str] = []
     places: list[tuple[int, str]] = []
     path = ""
-    for line in document.splitlines():
+    commented_out = False  # a whole section, such as cluster:
+    for written in document.splitlines():
+        commented_out = bool(re.fullmatch(r"#\w+:", written)) or (commented_out and written.startswith("#  "))
+        line = written.removeprefix("#") if commented_out else written
         stripped = line.strip()
         match = re.fullmatch(r"(\s*)(- )?(#)?(\w+):(.*)", line)
         if stripped.startswith("#") and line.startswith(" " * _BEHIND):  # goes on below the end of a line
@@ -179,9 +182,10 @@ def comments(document: str) -> dict[str, str]:
 
 
 def _defaults() -> dict[str, str]:
-    """What an empty configuration with one folder is understood as, by path."""
+    """What a configuration that sets nothing but what it must is understood as, by path."""
     problems: list[str] = []
-    nothing = parse_config("folders: [{input: /in, output: /out}]", path=Path("/config.yaml"), problems=problems)
+    least = "cluster: {address: auto}\nfolders: [{input: /in, output: /out}]"
+    nothing = parse_config(least, path=Path("/config.yaml"), problems=problems)
     assert not problems, problems
     import yaml
 
@@ -191,6 +195,7 @@ def _defaults() -> dict[str, str]:
     plain.pop("state_dir", None)  # depends on who runs it; the comment says
     for name in ("input", "output"):
         plain["folders"][0].pop(name)
+    plain["cluster"].pop("address")
     return dict(_flat(plain, ""))
 
 

@@ -59,6 +59,7 @@ def test_every_key_is_explained_in_the_documented_configuration() -> None:
 def test_comments_are_found_above_and_behind() -> None:
     document = "# one\n# two\na: 1\n\nb:\n  c: 2  # behind\n              # and on\n  #d: 3\n"
     assert manual.comments(document) == {"a": "one two", "b.c": "behind and on"}
+    assert manual.comments("# all\n#e:\n#  f: 4  # inside\n\n#  g: 5  # no key\n") == {"e": "all", "e.f": "inside"}
     assert yaml.safe_load(document) == {"a": 1, "b": {"c": 2}}
 
 
