@@ -15,6 +15,7 @@ from engine.ffmpeg import MATROSKA, ffprobe_json
 from engine.planes import PlaneFormat, plane_format
 from engine.settings import Damaged, Deinterlace, Limits, Settings, Size
 from engine.source import Source
+from engine.unsupported import refuse_unsupported
 
 TAG = "KAKUDAI"
 """The global tag of what Kakudai made. In an .mp4, which has no free tags, a line `KAKUDAI=…` of the comment."""
@@ -22,9 +23,6 @@ TAG = "KAKUDAI"
 OF_THE_MUXER = frozenset({"encoder", "creation_time", "major_brand", "minor_version", "compatible_brands"})
 """Global tags, in lower case, that tell of the file rather than of the episode."""
 
-_DOLBY_TAGS = frozenset({"dvh1", "dvhe", "dva1", "dvav", "dav1"})
-_PROTECTED_TAGS = frozenset({"encv", "enca", "drmi", "drms", "drmt"})
-_HDR_TRANSFERS = {"smpte2084": "PQ", "arib-std-b67": "HLG"}
 _INTERLACED = frozenset({"tt", "bb", "tb", "bt"})
 _ONE = 1 << 16
 _TURNS: dict[tuple[int, ...], int] = {
@@ -141,7 +139,7 @@ def read_headers(
     check_headers(source, raw_streams, duration_s, limits=limits)
     streams = tuple(_stream(raw) for raw in raw_streams)
     raw = raw_streams[_choose_video(streams, source, video_stream)]
-    _refuse(raw, streams, source, limits)
+    refuse_unsupported(source, raw, raw_streams, limits=limits)
     format_ = plane_format(
         str(raw["pix_fmt"]),
         full_range=raw.get("color_range") == "pc",
@@ -154,7 +152,7 @@ def read_headers(
             path=source.path,
         )
     rate = _frame_rate(raw)
-    counted = streams[raw["index"]].frames
+    counted, lasts_s = streams[raw["index"]].frames, _video_duration_s(raw, duration_s)
     return EpisodeInfo(
         container="mkv" if found["format"]["format_name"] == MATROSKA else "mp4",
         video_index=raw["index"],
@@ -173,7 +171,7 @@ def read_headers(
         frame_rate=rate,
         time_base=Fraction(raw["time_base"]),
         duration_s=duration_s,
-        frames=counted or (round(duration_s * rate) if duration_s else None),
+        frames=counted or (round(lasts_s * rate) if lasts_s else None),
         tags=tags,
         streams=streams,
         chapters=tuple(
@@ -222,36 +220,13 @@ def _choose_video(streams: tuple[Stream, ...], source: Source, wanted: int | Non
     return videos[(wanted or 1) - 1]
 
 
-def _refuse(raw: Mapping[str, Any], streams: tuple[Stream, ...], source: Source, limits: Limits) -> None:
-    def refused(reason: str, remedy: str) -> InputError:
-        return InputError(reason, remedy=remedy, path=source.path)
-
-    protected = [stream.index for stream in streams if stream.codec_tag in _PROTECTED_TAGS]
-    if protected:
-        raise refused(
-            f"is protected against copying (DRM, stream {protected[0]})", "give a file without copy protection"
-        )
-    width, height = int(raw.get("width", 0)), int(raw.get("height", 0))
-    if not width or not height or "pix_fmt" not in raw:
-        raise refused(
-            f"its video ({raw.get('codec_name', 'of an unknown codec')}) cannot be understood: the header is damaged "
-            "or the codec unknown",
-            "give a complete file; `ffprobe` tells what is in it",
-        )
-    if width * height > limits.max_pixels:
-        raise refused(
-            f"its frames of {width}x{height} are over the limit of {limits.max_pixels} pixels",
-            "raise limits.max_pixels in the configuration if this is meant",
-        )
-    side_data = {str(item.get("side_data_type", "")): item for item in raw.get("side_data_list", [])}
-    if raw.get("codec_tag_string") in _DOLBY_TAGS or any("DOVI" in kind for kind in side_data):
-        raise refused("is Dolby Vision, which is not supported", "give an SDR version")
-    transfer = str(raw.get("color_transfer", ""))
-    if transfer in _HDR_TRANSFERS:
-        raise refused(
-            f"is HDR ({_HDR_TRANSFERS[transfer]}), which the network was not trained for",
-            "give an SDR version, or tone-map it first",
-        )
+def _video_duration_s(raw: Mapping[str, Any], duration_s: Fraction | None) -> Fraction | None:
+    """What ffmpeg and mkvmerge note of a Matroska track, where it is shorter than the file: sound often ends later."""
+    told = re.fullmatch(r"(\d{1,4}):([0-5]\d):([0-5]\d\.\d{1,9})", str(raw.get("tags", {}).get("DURATION", "")))
+    if told is None or duration_s is None:
+        return duration_s
+    hours, minutes, seconds = map(Fraction, told.groups())
+    return min(duration_s, hours * 3600 + minutes * 60 + seconds) or duration_s
 
 
 def _rotation(raw: Mapping[str, Any], source: Source) -> int:
