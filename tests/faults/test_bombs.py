@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import re
 import struct
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -13,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.conftest import Seen
+from tests.peak_memory import measured
 from tests.service_runner import CONFIG, ServiceRunner, write_picture
 
 _CONFIG = "limits: {max_pixels: 16_000_000}\nprofiles: {default: {model: bicubic}}\n"
@@ -30,18 +29,11 @@ def _png(width: int, height: int, *, rows: int = 0) -> bytes:
 def _refusal(base: Path, name: str, content: bytes) -> int:
     """How much memory, in KiB, the command needed at most to refuse it."""
     (base / name).write_bytes(content)
-    with (base / f"{name}.log").open("wb") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "daemon.cli", "upscale", str(base / name), "-o", str(base / f"{name} out.png")]
-            + ["--config", str(base / "config.yaml")],
-            stdout=log,
-            stderr=log,
-        )
-        _, status, used = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 65, (base / f"{name}.log").read_text()
+    command = [sys.executable, "-m", "daemon.cli", "upscale", base / name, "-o", base / f"{name} out.png"]
+    refused = measured(*command, "--config", base / "config.yaml")
+    assert refused.code == 65, refused.output
     assert not (base / f"{name} out.png").exists()
-    return used.ru_maxrss
+    return refused.kib
 
 
 _BOMBS = {
