@@ -67,7 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"frames of an episode, 1 to {_MOST_FRAMES} (default: {FRAMES})",
     )
     parser.add_argument(
-        "--models", nargs="+", choices=MODELS, metavar="NAME", help=f"{', '.join(MODELS)} (default: bicubic, networks)"
+        "--models",
+        nargs="+",
+        choices=MODELS,
+        metavar="NAME",
+        help=f"{', '.join(MODELS)} (default: bicubic and all networks but srcnn)",
     )
     parser.add_argument(
         "--modes", nargs="+", type=Mode, choices=list(Mode), metavar="MODE", help="default: all that change the size"

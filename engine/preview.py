@@ -38,6 +38,7 @@ _Out = TypeVar("_Out")
 
 LARGEST_CUT = 1 << 20
 """Pixels of a picture that are enlarged for its preview; of a larger one, its richest part."""
+_BASELINE = "srcnn"
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def variants_of(
     modes: Sequence[Mode] | None = None,
     denoises: Sequence[Denoise] | None = None,
 ) -> list[Variant]:
-    """Every combination that makes sense. None: bicubic and every network that has weights; every mode that keeps the
-    purpose of `base` (its size); every last denoise that a mode has.
+    """Every combination that makes sense. None: bicubic and `networks_with_weights`; every mode that keeps the purpose
+    of `base` (its size); every last denoise that a mode has.
 
     Without a network the modes would only denoise: there, `enlarge` alone. Raises `UsageError` when none is left.
     """
@@ -155,7 +156,10 @@ def _settings(base: Settings, model: str, mode: Mode, denoise: Denoise, *, plain
 
 
 def networks_with_weights(base: Settings) -> list[str]:
-    """The networks that can run: that of the profile's own weights, else every one that weights are shipped for."""
+    """The networks to show: that of the profile's own weights, else those that weights are shipped for.
+
+    The paper's baseline, which nobody needs to look at beside m-SRCNN, is there only where `base` asks for it.
+    """
     from engine import weights
 
     if base.weights is not None:
@@ -165,7 +169,7 @@ def networks_with_weights(base: Settings) -> list[str]:
         for card in weights.shipped().values()
         if base.upsampling in (None, card.upsampling) and card.restore == base.restore
     }
-    return [name for name in NETWORKS if name in there]
+    return [name for name in NETWORKS if name in there and (name != _BASELINE or name == base.model)]
 
 
 def preview(source: Source, variants: Sequence[Variant], *, count: int, progress: Progress) -> Preview:

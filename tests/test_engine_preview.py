@@ -71,6 +71,7 @@ def test_only_combinations_that_make_sense() -> None:
     assert Mode.ENHANCE not in {mode for _, mode, _ in ways}
     assert len(ways) == len(found) == len({variant.name for variant in found})
     assert {model for model, _, _ in ways} == {"bicubic", *networks_with_weights(Settings())}
+    assert "srcnn" not in networks_with_weights(Settings())
     (one,) = variants_of(Settings(), models=["msrcnn"], modes=[Mode.ENHANCE], denoises=[Denoise.NONE])
     assert (one.settings.scale, one.settings.mode) == (Fraction(1), Mode.ENHANCE)
     with pytest.raises(UsageError, match="makes sense"):
