@@ -196,6 +196,9 @@ def test_weights_that_restore_are_chosen_when_asked_for_alone(tmp_path: Path, mo
 def test_what_can_be_asked_for_is_shipped() -> None:
     cards = weights.shipped().values()
     assert {card.network for card in cards if card.restore} == set(RESTORING)
+    of_the_paper = {(card.network, card.upsampling, card.scale) for card in cards if card.of_the_paper}
+    assert of_the_paper == {(network, Interpolation.BILINEAR, 2) for network in ("srcnn", "msrcnn")}
+    assert not weights.shipped()[weights.choose("msrcnn", Fraction(2))].of_the_paper
     own = {(card.network, card.scale) for card in cards if not card.restore} & {(n.name, n.scale) for n in ALL}
     assert own == {(network.name, network.scale) for network in ALL if network.scale > 1}
 
