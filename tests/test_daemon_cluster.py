@@ -70,7 +70,10 @@ def patiently(condition: Callable[[], object]) -> None:
 
 
 class Rows:
-    """The ledger's rows of segments and when each was written, read again and again from copies: it has one owner."""
+    """The ledger's rows of segments and when each was written, read again and again from copies: it has one owner.
+
+    Delivery drops them, so an episode's last may never be seen: how many there were is what its report says.
+    """
 
     def __init__(self, service: ServiceRunner) -> None:
         self._state, self._copy = service.base / "state", service.base / "copy"
@@ -131,7 +134,6 @@ def test_workers_and_nodes_die_and_come_and_two_episodes_are_what_one_machine_ma
     reports = reports_of(service)
     made = [reports[name]["elsewhere"]["segments_by_node"] for name in ("One.mkv", "Two.mkv")]
     assert [sum(by_node.values()) for by_node in made] == [15, 4]  # each once
-    assert 17 <= len(rows.seen) <= 19  # the last of an episode may be gone between two looks
     assert all(len(written) == 1 for written in rows.seen.values())
     assert sum(node["segments"] for node in state["cluster"]["nodes"]) >= 19
     assert sum(node["failures"] for node in state["cluster"]["nodes"]) >= 1
@@ -169,7 +171,7 @@ def test_the_service_and_then_the_head_are_killed_and_started_again(tmp_path: Pa
     # half of the nodes are the episode's own, and the other does nothing else
     assert len(details["elsewhere"]["segments_by_node"]) >= 2
     assert after < 10
-    assert 9 <= len(rows.seen) <= 10  # the last may be gone between two looks
+    assert sum(details["elsewhere"]["segments_by_node"].values()) + details["segments_reused"] == 10  # each once
     assert all(len(written) == 1 for written in rows.seen.values())
     (output,) = service.outbox.glob("*.mkv")
     assert_same_video(output, made_here(tmp_path / "here", source))

@@ -56,19 +56,8 @@ def test_an_mp4_is_understood(tmp_path: Path) -> None:
 
 def test_frames_are_guessed_by_how_long_the_video_lasts(tmp_path: Path) -> None:
     path = tmp_path / "a.mkv"
-    media.ffmpeg(
-        *(
-            "-f",
-            "lavfi",
-            "-i",
-            "testsrc2=size=96x64:rate=24000/1001:duration=1.5",
-            "-f",
-            "lavfi",
-            "-i",
-            "sine=duration=3",
-        ),
-        *("-map", "0:v", "-map", "1:a", path),
-    )
+    picture, sound = "testsrc2=size=96x64:rate=24000/1001:duration=1.5", "sine=duration=3"
+    media.ffmpeg("-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", sound, "-map", "0:v", "-map", "1:a", path)
     info = probed(path)
     assert info.duration_s is not None
     assert info.duration_s >= 3
