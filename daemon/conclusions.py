@@ -77,10 +77,7 @@ class Conclusions:
             self._shop.ledger.requeue(job, outcome="paused", reason=failure.reason, remedy=failure.remedy)
             self.remove_leftovers()  # before free space is measured: its growth ends the pause
             self._shop.pause(folder, failure.as_fault(folder))
-        elif (
-            failure.may_become_whole
-            and (wait_s := self._shop.config.retry.look_after_s(self._shop.ledger.looks(job))) is not None
-        ):
+        elif failure.may_become_whole and (wait_s := self._shop.config.retry.look_after_s(job.looks)) is not None:
             self._shop.ledger.incomplete(job, error=failure.error, reason=failure.reason, remedy=failure.remedy)
             self._shop.pauses.delay(job.id, wait_s)
             log.warning("%s: incomplete: %s; looked at again in %g s", name, failure.reason, wait_s)

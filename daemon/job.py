@@ -94,11 +94,13 @@ class Job:
     """Of the queued, the highest comes first."""
     position: int = 0
     """In the queue, among those of one priority: the smallest comes first."""
+    looks: int = 0
+    """How often it was found incomplete."""
 
     COLUMNS: ClassVar[str] = (
         "id, folder, source, kind, inode, device, size, mtime_ns, superseded, state, failures, interruptions, "
         "profile, wanted, part, part_inode, part_size, part_sha256, output, original, error, reason, remedy, "
-        "report, created, changed, priority, position"
+        "report, created, changed, priority, position, looks"
     )
 
     @classmethod

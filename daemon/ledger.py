@@ -181,6 +181,7 @@ class Ledger(Transitions):
                 "queued",
                 failures=0,
                 interruptions=0,
+                looks=0,
                 error=None,
                 reason=None,
                 remedy=None,

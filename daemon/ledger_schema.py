@@ -132,7 +132,15 @@ _FOURTH = (
     f"{_COUNT.format(row='OLD', by=-1)}; {_COUNT.format(row='NEW', by=1)}; END",
 )
 
-MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH)
+_FIFTH = (
+    # How often an incomplete file was looked at, since it was queued or queued again by hand.
+    "ALTER TABLE jobs ADD COLUMN looks INTEGER NOT NULL DEFAULT 0",
+    "UPDATE jobs SET looks = max(0, -failures + "
+    "(SELECT count(*) FROM attempts WHERE job = jobs.id AND outcome = 'failed')) "
+    "WHERE state IN ('queued', 'running', 'incomplete')",
+)
+
+MIGRATIONS: tuple[tuple[str, ...], ...] = (_FIRST, _SECOND, _THIRD, _FOURTH, _FIFTH)
 """Statements that lead from version N to N + 1. Never edit one that was released: append."""
 
 

@@ -145,13 +145,17 @@ class Transitions(Queries):
     def incomplete(self, job: Job, *, error: str, reason: str, remedy: str) -> None:
         """running → incomplete: it may become whole, and is looked at again."""
         with self._store.transaction():
-            self._move(job, "running", "incomplete", error=error, reason=reason, remedy=remedy, interruptions=0)
+            self._move(
+                job,
+                "running",
+                "incomplete",
+                error=error,
+                reason=reason,
+                remedy=remedy,
+                interruptions=0,
+                looks=job.looks + 1,
+            )
             self._end_attempt(job, "failed", reason)
-
-    def looks(self, job: Job) -> int:
-        """How often a job was found incomplete."""
-        rows = self._store.rows("SELECT count(*) FROM attempts WHERE job = ? AND outcome = 'failed'", (job.id,))
-        return int(rows[0][0]) - job.failures
 
     def look_again(self, job: Job) -> None:
         """incomplete → queued, behind the others."""

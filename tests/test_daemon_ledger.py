@@ -209,7 +209,44 @@ def test_cancelled_jobs_are_skipped_until_retried(ledger: Ledger) -> None:
     assert ledger.known(INBOX / "a.png", _found().identity)
     assert ledger.retry([running.id]).jobs == [running.id]
     assert [job.id for job in ledger.jobs("queued")] == [3, 1]
-    assert ledger.looks(running) == 0
+
+
+def test_a_retry_gives_an_incomplete_file_all_its_looks_again(ledger: Ledger) -> None:
+    ledger.queue([_found()])
+    for looks in range(3):
+        job = _started(ledger)
+        assert job.looks == looks
+        ledger.incomplete(job, error="IncompleteInputError", reason="ends in zeros", remedy="copy it again")
+        ledger.look_again(job)
+    ledger.requeue(_started(ledger), outcome="failed")
+    job = _started(ledger)
+    assert job.looks == 3, "other failures are counted apart"
+    ledger.fail(job, error="IncompleteInputError", reason="ends in zeros", remedy="copy it again")
+    assert ledger.retry(None).jobs == [job.id]
+    assert _started(ledger).looks == 0
+
+
+def test_an_older_ledger_knows_how_often_it_looked(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in (*(statement for step in MIGRATIONS[:4] for statement in step), "PRAGMA user_version = 4"):
+        connection.execute(statement)
+    for number, state in enumerate(("incomplete", "queued", "failed"), start=1):
+        connection.execute(
+            "INSERT INTO jobs (folder, source, kind, inode, device, size, mtime_ns, state, position, failures, "
+            "created, changed) VALUES (?, ?, 'file', 1, 1, 1, 1, ?, 1, 1, 0, 0)",
+            (bytes(INBOX), b"%d" % number, state),
+        )
+        for attempt in range(1, 4):
+            connection.execute("INSERT INTO attempts VALUES (?, ?, 0, 1, 'failed', NULL)", (number, attempt))
+    connection.close()
+    ledger = Ledger(path)
+    assert {job.state: job.looks for job in ledger.jobs("incomplete", "queued", "failed")} == {
+        "incomplete": 2,
+        "queued": 2,
+        "failed": 0,
+    }
+    ledger.close()
 
 
 def test_a_pause_outlives_the_service_and_keeps_its_beginning(tmp_path: Path) -> None:
