@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 from collections.abc import Mapping
+from pathlib import Path
 
 from daemon.config_model import Folder, TakenName
 from daemon.deliver import taken
@@ -13,10 +15,11 @@ from daemon.ledger import Ledger
 from daemon.outcome import Failed, Skipped
 from daemon.place import make_folder, remove
 from daemon.room import check_room
-from daemon.running import Running
+from daemon.running import Place, Running
 from daemon.text import printable
 from daemon.workshop import Workshop
 from engine.errors import EnvironmentFault, OutputError
+from engine.files import storing
 
 _LARGEST_TWIN_REPORT = 1 << 18
 
@@ -34,16 +37,10 @@ def accept_plan(shop: Workshop, running: Running, plan: Mapping[str, object]) ->
     twin = shop.ledger.delivered_twin(
         job, sha256=place.sha256, fingerprint=folder.settings.fingerprint(), wanted=place.wanted
     )
-    if twin and twin.output and twin.output.exists():
-        running.outcome = Skipped(
-            f"the same content is delivered already as {printable(twin.output.name)} (job {twin.id}); "
-            "remove that to have it made again"
-        )
-        return
-    if folder.taken_name is TakenName.SKIP and os.path.lexists(place.wanted):
-        running.outcome = Skipped(taken(place.wanted))
-        return
     try:
+        if (why := _needless(place, folder, twin)) is not None:
+            running.outcome = Skipped(why)
+            return
         remove(place.part)
         check_room(shop.config, shop.ledger, place, plan)
         make_folder(place.wanted.parent)
@@ -67,6 +64,19 @@ def accept_plan(shop: Workshop, running: Running, plan: Mapping[str, object]) ->
     )
 
 
+def _needless(place: Place, folder: Folder, twin: Job | None) -> str | None:
+    """Why nothing is to be made. Raises `EnvironmentFault`, `OutputError`: the output folder does not answer."""
+    with storing(place.wanted):
+        if twin and twin.output and twin.output.exists():
+            return (
+                f"the same content is delivered already as {printable(twin.output.name)} (job {twin.id}); "
+                "remove that to have it made again"
+            )
+        if folder.taken_name is TakenName.SKIP and os.path.lexists(place.wanted):
+            return taken(place.wanted)
+    return None
+
+
 def _twin(ledger: Ledger, job: Job, sha256: str, folder: Folder) -> dict[str, str] | None:
     """A delivered output that this job's would equal byte for byte, for its process to copy."""
     fingerprint = folder.settings.fingerprint()
@@ -75,6 +85,15 @@ def _twin(ledger: Ledger, job: Job, sha256: str, folder: Folder) -> dict[str, st
     for twin in ledger.same_content(job, sha256=sha256, fingerprint=fingerprint):
         if not (twin.output and twin.part_sha256 and twin.report) or len(twin.report) > _LARGEST_TWIN_REPORT:
             continue
-        if twin.output.is_file() and twin.output.stat().st_size == twin.part_size:
+        if _bytes_of(twin.output) == twin.part_size:
             return {"path": str(twin.output), "sha256": twin.part_sha256, "report": twin.report}
     return None
+
+
+def _bytes_of(path: Path) -> int | None:
+    """None where there is no file, or none that answers."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None

@@ -20,7 +20,7 @@ from daemon.cluster.settings import Cluster, check_cluster
 from daemon.cluster.shared_folder import sharing
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Notify
-from daemon.place import refuse_unsafe
+from daemon.place import is_reachable, refuse_unsafe
 from daemon.space import free_bytes, size
 from engine import __version__
 from engine.encoders import ENCODERS
@@ -191,7 +191,7 @@ def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
     yield from _cluster(loaded.cluster)
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
-            if path.is_dir():
+            if is_reachable(path):
                 yield _found_folder(name, path)
             else:
                 yield Finding(

@@ -121,7 +121,8 @@ class JobProcess:
         if size > _LARGEST_LOG:
             tail = os.pread(self._log.fileno(), _KEPT_LOG, size - _KEPT_LOG)
             os.ftruncate(self._log.fileno(), 0)  # it is opened for appending: the next line goes to the new end
-            self._log.write(b"[the beginning was cut]\n" + tail)
+            with contextlib.suppress(OSError):  # a full disk takes the tail, and nothing else
+                self._log.write(b"[the beginning was cut]\n" + tail)
 
     @property
     def _stdin(self) -> IO[bytes]:

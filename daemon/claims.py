@@ -11,6 +11,7 @@ from daemon.config_model import Folder
 from daemon.folder_files import Hold
 from daemon.job import Job
 from daemon.names import EPISODES
+from daemon.place import is_reachable
 from daemon.request import Request
 from daemon.running import Running
 from daemon.text import printable
@@ -70,7 +71,7 @@ class Claims:
             return None
         if job.part is not None:
             return None  # what an earlier attempt left is removed first
-        if not folder.output.is_dir():
+        if not is_reachable(folder.output):
             self._shop.pause(
                 folder,
                 EnvironmentFault(

@@ -22,7 +22,7 @@ from daemon.config_model import Folder, Original, TakenName
 from daemon.job import Job, JobKind
 from daemon.ledger import Ledger
 from daemon.place import free_name, is_the_one, make_folder, part_path, remove, rename_without_replacing
-from daemon.settling import frame_entries, look
+from daemon.settling import frame_entries, look, mount_is_lost
 from daemon.text import printable
 from engine.errors import ProcessingError
 from engine.files import flush_folder, storing
@@ -82,7 +82,7 @@ def taken(output: Path) -> str:
 def finish_original(job: Job, folder: Folder, ledger: Ledger) -> None:
     """Move or delete the source of a delivered job, as the folder says; it is kept if it has changed since.
 
-    Raises `EnvironmentFault` and `OutputError`: call again later.
+    Call again later while its file system is away, or when this raises: `EnvironmentFault`, `OutputError`.
     """
     if folder.original is Original.KEEP or job.output is None:
         ledger.original_done(job, "kept")
@@ -94,13 +94,13 @@ def finish_original(job: Job, folder: Folder, ledger: Ledger) -> None:
             ledger.original_done(job, "kept", note="a folder on the way to it has become a link")
             return
         except FileNotFoundError:
-            ledger.original_done(job, _GONE[folder.original])
+            _note_gone(job, folder, ledger)
             return
         # from here on in that very folder, whatever becomes of its path
         source = Path(f"/proc/self/fd/{held}") / job.source.name
         seen = look(os.fspath(source), job.kind)
         if seen is None:
-            ledger.original_done(job, _GONE[folder.original])
+            _note_gone(job, folder, ledger)
         elif not job.identity.same_file(seen.identity):
             ledger.original_done(job, "kept", note=_CHANGED)
         elif folder.original is Original.DELETE:
@@ -110,6 +110,11 @@ def finish_original(job: Job, folder: Folder, ledger: Ledger) -> None:
             assert folder.moved_to is not None
             note = _move(source, job, folder.moved_to / job.relative)
             ledger.original_done(job, "kept" if note else "moved", note=note)
+
+
+def _note_gone(job: Job, folder: Folder, ledger: Ledger) -> None:
+    if not mount_is_lost(job):
+        ledger.original_done(job, _GONE[folder.original])
 
 
 def _delete(source: Path, kind: JobKind) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from daemon.config_model import ErrorFiles, Folder
 from daemon.job import Job
-from daemon.place import make_folder, remove
+from daemon.place import is_reachable, make_folder, remove
 from daemon.text import printable
 from engine.errors import EnvironmentFault, OutputError
 from engine.files import write_durably
@@ -33,7 +33,7 @@ def error_path(folder: Folder, job: Job) -> Path:
 
 def write_error_file(folder: Folder, job: Job, log_path: Path) -> None:
     """Where the folder wants it, for a job that has failed. A disk that refuses it costs no more than the file."""
-    if folder.errors is ErrorFiles.OFF or not folder.output.is_dir():
+    if folder.errors is ErrorFiles.OFF or not is_reachable(folder.output):
         return
     path = error_path(folder, job)
     try:

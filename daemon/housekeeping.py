@@ -14,6 +14,7 @@ from daemon.ledger import Ledger
 from daemon.place import remove
 from daemon.report import report_path
 from daemon.settling import look, mount_is_lost
+from engine.files import storing
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +76,8 @@ def _drop_reports(config: Config, gone: list[Job]) -> None:
 
 
 def _numbered(folder: Path) -> list[Path]:
-    return [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+    with storing(folder):
+        return [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
 
 
 def _age_days(moment: float, now: Callable[[], float]) -> float:

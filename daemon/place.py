@@ -52,14 +52,22 @@ def free_name(path: Path, *, after: int = 0) -> Path:
     return numbered(path, count)
 
 
+def is_reachable(folder: Path) -> bool:
+    """Whether there is a folder that answers: a mount whose other end has died (sshfs, rclone, NFS) does not."""
+    try:
+        return stat.S_ISDIR(folder.stat().st_mode)
+    except OSError:
+        return False
+
+
 def make_folder(folder: Path) -> None:
     """Make `folder` and what is missing above it, durably. Raises `EnvironmentFault`, `OutputError`."""
     missing = []
     above = folder
-    while not above.exists() and above != above.parent:
-        missing.append(above)
-        above = above.parent
     with storing(folder):
+        while not above.exists() and above != above.parent:
+            missing.append(above)
+            above = above.parent
         for new in reversed(missing):
             new.mkdir(exist_ok=True)
             flush_folder(new.parent)

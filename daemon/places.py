@@ -6,7 +6,7 @@ import logging
 
 from daemon.config_model import Config
 from daemon.ledger import Ledger
-from daemon.place import make_folder, refuse_unsafe
+from daemon.place import is_reachable, make_folder, refuse_unsafe
 from daemon.text import printable
 from engine.errors import ConfigError, OutputError
 
@@ -20,7 +20,7 @@ def prepare_folders(config: Config, ledger: Ledger) -> None:
     """
     for folder in config.folders:
         for place in (folder.input, folder.output):
-            if not place.is_dir():
+            if not is_reachable(place):
                 if ledger.place_seen(place):
                     log.warning("%s: is not there; is a mount lost?", printable(place))
                     continue
@@ -35,7 +35,7 @@ def _refuse_unsafe_places(config: Config) -> None:
     problems = []
     for number, folder in enumerate(config.folders):
         for key, place in (("output", folder.output), ("moved_to", folder.moved_to)):
-            if place is not None and place.is_dir():
+            if place is not None and is_reachable(place):
                 try:
                     refuse_unsafe(place)
                 except OutputError as error:

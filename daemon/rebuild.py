@@ -15,12 +15,12 @@ from daemon.config_model import Config, Folder
 from daemon.folder_files import FolderFiles, Hold
 from daemon.job import Delivery
 from daemon.ledger import Ledger
-from daemon.place import free_name, remove
+from daemon.place import free_name, is_reachable, remove
 from daemon.report import read_report
 from daemon.request import settings_to_plain
 from daemon.store import DamagedLedgerError
 from daemon.text import printable
-from engine.errors import KakudaiError
+from engine.errors import EnvironmentFault, KakudaiError
 from engine.files import storing
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _rebuild(config: Config, ledger: Ledger) -> None:
     used = [int(name) for name in _numbers(config)]
     ledger.remember(deliveries, after=max(used, default=0))
     for folder in config.folders:
-        for part in folder.output.rglob(".*.part"):
+        for part in _below(folder.output, ".*.part"):
             if _PART.fullmatch(part.name):
                 remove(part)
     log.warning("the new ledger knows of %d deliveries; what else lies in the folders is queued", len(deliveries))
@@ -71,20 +71,27 @@ def _rebuild(config: Config, ledger: Ledger) -> None:
 def _reports(config: Config) -> Iterator[Path]:
     yield from sorted((config.state_dir / "reports").glob("*.json"))
     for folder in config.folders:
-        yield from sorted(folder.output.rglob("*.kakudai.json"))
+        yield from sorted(_below(folder.output, "*.kakudai.json"))
+
+
+def _below(folder: Path, pattern: str) -> list[Path]:
+    """Raises `EnvironmentFault` where the folder does not answer."""
+    with storing(folder):
+        return list(folder.rglob(pattern))
 
 
 def _delivery(config: Config, path: Path, files: FolderFiles) -> Delivery | None:
-    """What a report tells of an output that is still there, made with the settings of today."""
+    """What a report tells of an output that is still there, made with the settings of today.
+
+    Raises `EnvironmentFault` where that cannot be seen.
+    """
     try:
         report = read_report(path)
         output, source = Path(report["output"]["path"]), report["source"]
         folder = _folder_of(config, output, Path(source["path"]), files)
         if folder is None or report["settings"] != _plain(folder):
             return None
-        if output.is_file() and output.stat().st_size != report["output"]["size"]:
-            return None
-        if not output.exists():
+        if not _lies_there(output, report["output"]["size"], folder):
             return None
         wanted = output.with_name(_NUMBER.sub("", output.stem) + output.suffix)
         return Delivery(
@@ -96,9 +103,22 @@ def _delivery(config: Config, path: Path, files: FolderFiles) -> Delivery | None
             wanted=wanted,
             output=output,
         )
+    except EnvironmentFault:
+        raise
     except (KakudaiError, KeyError, TypeError, ValueError) as error:
         log.warning("%s: tells nothing of a delivery: %s", printable(path), printable(str(error)))
         return None
+
+
+def _lies_there(output: Path, size: int, folder: Folder) -> bool:
+    if not is_reachable(folder.output):
+        raise EnvironmentFault(
+            "what was delivered there cannot be seen, and the damaged ledger is to be made anew from it",
+            remedy="mount it; if all of it has gone, make an empty folder there",
+            path=folder.output,
+        )
+    with storing(output):
+        return output.exists() and (output.is_dir() or output.stat().st_size == size)
 
 
 def _folder_of(config: Config, output: Path, source: Path, files: FolderFiles) -> Folder | None:

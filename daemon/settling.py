@@ -59,12 +59,18 @@ def _look_at_frames(path: str) -> Seen | None:
     )
 
 
+def listed(directory: str) -> list[tuple[os.DirEntry[str], bool, bool]]:
+    """Each entry, whether it is a directory and whether a regular file; links are neither.
+
+    Raises `OSError`, for an entry as well: some file systems have to be asked for its kind.
+    """
+    with os.scandir(directory) as entries:
+        return [(entry, entry.is_dir(follow_symlinks=False), entry.is_file(follow_symlinks=False)) for entry in entries]
+
+
 def frame_entries(path: str) -> list[os.DirEntry[str]]:
     """The pictures that lie directly in a folder, by name."""
-    with os.scandir(path) as entries:
-        frames = [
-            entry for entry in entries if source_kind(entry.name) == "picture" and entry.is_file(follow_symlinks=False)
-        ]
+    frames = [entry for entry, _, is_file in listed(path) if is_file and source_kind(entry.name) == "picture"]
     return sorted(frames, key=lambda entry: entry.name)
 
 

@@ -12,9 +12,8 @@ from engine.files import storing
 
 def free_bytes(path: Path) -> int:
     """What users may still write where `path` lies, or will lie. Raises `EnvironmentFault`."""
-    there = _existing(path)
-    with storing(there):
-        status = os.statvfs(there)
+    with storing(path):
+        status = os.statvfs(_existing(path))
     return status.f_bavail * status.f_frsize
 
 

@@ -17,7 +17,7 @@ from daemon.config_model import Folder
 from daemon.inotify import Inotify
 from daemon.job import Found, Identity, JobKind
 from daemon.names import is_hidden, is_ignored, source_kind
-from daemon.settling import Seen, look, writer_of
+from daemon.settling import Seen, listed, look, writer_of
 from daemon.text import printable
 
 log = logging.getLogger(__name__)
@@ -215,8 +215,7 @@ class Watcher:
             directory = stack.pop()
             self._watch(watched, directory)
             try:
-                with os.scandir(directory) as listing:
-                    entries = list(listing)
+                entries = listed(directory)
             except (FileNotFoundError, NotADirectoryError):
                 continue
             except OSError as error:
@@ -225,14 +224,13 @@ class Watcher:
                     log.warning("%s: cannot be listed: %s", printable(directory), error.strerror)
                 continue
             frames = False
-            for entry in entries:
-                is_directory = entry.is_dir(follow_symlinks=False)
+            for entry, is_directory, is_file in entries:
                 relative = entry.path[len(watched.root) + 1 :]
                 if is_hidden(entry.name) or is_ignored(relative, watched.folder.ignore, is_directory=is_directory):
                     continue
                 if is_directory:
                     stack.append(entry.path)
-                elif (kind := source_kind(entry.name)) and entry.is_file(follow_symlinks=False):
+                elif (kind := source_kind(entry.name)) and is_file:
                     if watched.folder.sequence and kind == "picture" and directory != watched.root:
                         frames = True
                     else:

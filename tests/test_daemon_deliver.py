@@ -222,6 +222,19 @@ def test_an_original_that_changed_is_kept(tmp_path: Path, desks: list[_Desk]) ->
     )
 
 
+def test_an_original_is_not_taken_for_gone_while_its_mount_is_lost(tmp_path: Path, desks: list[_Desk]) -> None:
+    desk = _Desk(tmp_path, original=Original.DELETE)
+    desks.append(desk)
+    deliver(desk.job(), desk.folder, desk.ledger)
+    desk.folder.input.rename(tmp_path / "away")
+    finish_original(desk.job(), desk.folder, desk.ledger)
+    assert desk.job().original == "pending"
+    (tmp_path / "away").rename(desk.folder.input)
+    finish_original(desk.job(), desk.folder, desk.ledger)
+    assert desk.job().original == "deleted"
+    assert not desk.source.exists()
+
+
 def test_an_original_moves_across_file_systems(
     tmp_path: Path, desks: list[_Desk], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -57,6 +57,7 @@ ROWS = (
     "state_machine",
     "unit_limits",
     "idle",
+    "mount_dies",
 )
 
 _INTRODUCTION = """# Reliability

@@ -37,3 +37,21 @@ def test_it_is_set_aside_and_nothing_is_lost_or_made_twice(tmp_path: Path, seen:
         assert len(list((tmp_path / "state").glob("ledger*.damaged"))) == 2
         service.stop()
     seen("set aside, loudly; deliveries known from their reports, the rest queued", ledgers=2, lost=0, duplicated=0)
+
+
+def test_it_is_made_anew_only_where_what_was_delivered_can_be_seen(tmp_path: Path, seen: Seen) -> None:
+    ledger = tmp_path / "state" / "ledger.db"
+    with ServiceRunner(tmp_path) as service:
+        write_picture(service.inbox / "done.png", seed=1)
+        service.start().wait_for(delivered=1)
+        service.stop()
+        ledger.write_bytes(b"no database at all" * 100)
+        service.outbox.rename(tmp_path / "away")
+        service.launch()
+        eventually(lambda: "what was delivered there cannot be seen" in service.log())
+        assert not service.outbox.exists()
+        (tmp_path / "away").rename(service.outbox)
+        service.wait_for(skipped=1)
+        assert_each_once(service, ["done [64p].png"])
+        service.stop()
+    seen("with the output folder away: waited and said so, then knew what was delivered", lost=0, duplicated=0)

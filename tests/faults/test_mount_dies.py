@@ -1,0 +1,51 @@
+"""A mount that answers everything with "Transport endpoint is not connected", as a dead sshfs or rclone does (FUSE)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Seen
+from tests.faults.scene import assert_each_once, dead_mount, needs_fuse
+from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
+
+
+@needs_fuse
+@pytest.mark.parametrize("place", ["in", "out", "work"])
+def test_work_waits_for_it_and_goes_on(tmp_path: Path, seen: Seen, place: str) -> None:
+    with ServiceRunner(tmp_path, CONFIG + "work_dir: work\n") as service:
+        write_picture(service.inbox / "0.png", seed=0)
+        service.start()
+        service.wait_for(delivered=1)
+        with dead_mount(tmp_path / place):
+            if place != "in":
+                write_picture(service.inbox / "1.png", seed=1)
+            eventually(lambda: service.status()["waiting"])
+            assert service.stop() == 0
+            service.start()
+            eventually(lambda: service.status()["waiting"])
+        write_picture(service.inbox / "2.png", seed=2)
+        names = ["0 [64p].png", "2 [64p].png"] + (["1 [64p].png"] if place != "in" else [])
+        status = service.wait_for(delivered=len(names), queued=0, failed=0)
+        assert_each_once(service, names)
+        assert all(job["failures"] == 0 for job in status["delivered"])
+        assert service.stop() == 0
+    seen(f"{place}: waited, also across a restart, and went on by itself; no attempt used", lost=0)
+
+
+@needs_fuse
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["in", "out"])
+def test_it_dies_in_the_middle_of_an_episode(tmp_path: Path, seen: Seen, place: str) -> None:
+    with ServiceRunner(tmp_path) as service:
+        write_episode(service.inbox / "e.mkv", frames=1200, size="320x240")
+        service.start()
+        eventually(lambda: (service.status()["running"] or {}).get("done", 0) > 0)
+        with dead_mount(tmp_path / place):
+            eventually(lambda: service.status()["waiting"] and not service.status()["running"])
+        (job,) = service.wait_for(delivered=1)["delivered"]
+        assert job["failures"] == 0
+        assert_each_once(service, ["e [480p].mkv"])
+        assert service.stop() == 0
+    seen(f"{place} in the middle of an episode: waited, then delivered it; no attempt used", lost=0, partial=0)
