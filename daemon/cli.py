@@ -20,7 +20,7 @@ from daemon.config_model import Config
 from daemon.exit_codes import in_one_line
 from daemon.order_commands import ORDERS
 from engine import __version__
-from engine.errors import KakudaiError, UsageError
+from engine.errors import EnvironmentFault, KakudaiError, UsageError
 
 _EXAMPLES = """\
 examples:
@@ -74,6 +74,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # the reader of a pipe (head, less) has left: that is its right
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        # a mount whose other end has died raises already where one asks whether a folder is there
+        if error.filename is None:
+            raise
+        fault = EnvironmentFault(
+            f"the file system refuses: {error.strerror}",
+            remedy="check the disk or mount it lies on, and its permissions",
+            path=Path(os.fsdecode(error.filename)),
+        )
+        fault.__cause__ = error
+        _tell(fault, verbose=parsed.verbose)
+        return fault.exit_code
 
 
 def _tell(error: KakudaiError, *, verbose: bool) -> None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from daemon.cli import main
+from engine.errors import EnvironmentFault
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once, dead_mount, needs_fuse
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
@@ -49,3 +51,18 @@ def test_it_dies_in_the_middle_of_an_episode(tmp_path: Path, seen: Seen, place: 
         assert_each_once(service, ["e [480p].mkv"])
         assert service.stop() == 0
     seen(f"{place} in the middle of an episode: waited, then delivered it; no attempt used", lost=0, partial=0)
+
+
+@needs_fuse
+@pytest.mark.parametrize(
+    "words",
+    [["upscale", "dead/a.png", "-o", "a"], ["plan", "dead/a.png"], ["compare", "dead/a", "b"], ["verify", "dead/a"]],
+)
+def test_commands_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "dead").mkdir()
+    with dead_mount(tmp_path / "dead"):
+        assert main(words) == EnvironmentFault.exit_code
+    assert f"{words[1]}: the file system refuses: Transport endpoint is not connected" in capsys.readouterr().err
