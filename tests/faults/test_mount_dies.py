@@ -33,7 +33,7 @@ def test_work_waits_for_it_and_goes_on(tmp_path: Path, seen: Seen, place: str) -
         assert_each_once(service, names)
         assert all(job["failures"] == 0 for job in status["delivered"])
         assert service.stop() == 0
-    seen(f"{place}: waited, also across a restart, and went on by itself; no attempt used", lost=0)
+    seen(f"{place}: waited, across a restart too, and went on by itself", lost=0)
 
 
 @needs_fuse
@@ -50,7 +50,7 @@ def test_it_dies_in_the_middle_of_an_episode(tmp_path: Path, seen: Seen, place: 
         assert job["failures"] == 0
         assert_each_once(service, ["e [480p].mkv"])
         assert service.stop() == 0
-    seen(f"{place} in the middle of an episode: waited, then delivered it; no attempt used", lost=0, partial=0)
+    seen(f"{place}, in the middle of an episode: no attempt used, delivered later", lost=0, partial=0)
 
 
 @needs_fuse
