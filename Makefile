@@ -7,8 +7,8 @@ BACKEND ?= cpu
 BIN := .venv/bin
 PACKAGES := ffmpeg mkvtoolnix python3-venv
 # What the tests provoke faults with; the demo does without.
-TEST_PACKAGES := librsvg2-bin strace faketime samba smbclient rsync systemd e2fsprogs
-TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4
+TEST_PACKAGES := librsvg2-bin strace faketime samba smbclient rsync systemd e2fsprogs bindfs
+TEST_PROGRAMS := strace faketime smbd smbclient rsync systemd-analyze mkfs.ext4 bindfs
 # The status page in a real browser, and axe-core to judge how accessible it is: for the slow tests.
 AXE := .work/axe/node_modules/axe-core/axe.min.js
 PYTEST_FLAGS ?=

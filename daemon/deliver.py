@@ -154,11 +154,11 @@ def _copy_away(source: Path, job: Job, target: Path) -> str | None:
     if job.kind == "sequence":
         if any(_is_special(path) for path in source.rglob("*")):
             return "the folder holds a pipe, a socket or a device, and was kept"
-        shutil.copytree(source, part, symlinks=True)
+        _copy_folder(source, part)
         for file in part.rglob("*"):
             _flush(file)
     else:
-        shutil.copy2(source, part, follow_symlinks=False)
+        _copy_file(source, part)
     _flush(part)
     seen = look(os.fspath(source), job.kind)
     if seen is None or not job.identity.same_file(seen.identity):
@@ -171,6 +171,27 @@ def _copy_away(source: Path, job: Job, target: Path) -> str | None:
     else:
         source.unlink()
     return None
+
+
+def _copy_folder(source: Path, copy: Path) -> None:
+    copy.mkdir()
+    for entry in source.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            _copy_folder(entry, copy / entry.name)
+        else:
+            _copy_file(entry, copy / entry.name)
+    _copy_metadata(source, copy)
+
+
+def _copy_file(source: Path, copy: Path) -> None:
+    shutil.copyfile(source, copy, follow_symlinks=False)
+    _copy_metadata(source, copy)
+
+
+def _copy_metadata(source: Path, copy: Path) -> None:
+    """Times, mode and attributes, where both file systems know them: SMB, FAT and cloud mounts refuse some or all."""
+    with contextlib.suppress(OSError):
+        shutil.copystat(source, copy, follow_symlinks=False)
 
 
 def _remove_what_was_copied(source: Path, copy: Path) -> None:

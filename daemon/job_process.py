@@ -259,7 +259,8 @@ def _finish(part: Path, report: Report, request: Request, source: dict[str, Any]
 def _tell_done(part: Path, name: str, report: Callable[[Content], dict[str, Any]], channel: Channel) -> None:
     mask = os.umask(0o077)
     os.umask(mask)
-    part.chmod((0o777 if part.is_dir() else 0o666) & ~mask)
+    with suppress(PermissionError):  # a mount that gives its files to another user (SMB, FAT): it has its own modes
+        part.chmod((0o777 if part.is_dir() else 0o666) & ~mask)
     content = read_back(part)
     flush_folder(part.parent)
     channel.send(

@@ -112,7 +112,7 @@ def refuse_unsafe(folder: Path) -> None:
     try:
         rename_without_replacing(probe, target)
     except OSError as error:
-        if error.errno in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EPERM, errno.EMLINK):
+        if _renames(probe, target):  # so it is not the disk that refuses
             raise OutputError(
                 "its file system can give names neither by renameat2(RENAME_NOREPLACE) nor by link, so that another "
                 "file could be overwritten",
@@ -122,6 +122,14 @@ def refuse_unsafe(folder: Path) -> None:
     finally:
         probe.unlink(missing_ok=True)
         target.unlink(missing_ok=True)
+
+
+def _renames(probe: Path, target: Path) -> bool:
+    try:
+        probe.rename(target)
+    except OSError:
+        return False
+    return True
 
 
 def remove(path: Path) -> None:

@@ -375,9 +375,12 @@ def test_a_file_system_where_names_could_be_overwritten_is_told(
 
 
 @pytest.mark.skipif(which("strace") is None, reason="strace is not installed")
-def test_the_service_does_not_start_and_check_tells_where_names_could_be_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("renaming", "linking"), [("EINVAL", "EPERM"), ("EIO", "EIO")], ids=["fat", "rclone"])
+def test_the_service_does_not_start_and_check_tells_where_names_could_be_overwritten(
+    tmp_path: Path, renaming: str, linking: str
+) -> None:
     wrapper = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=renameat2,link,linkat"]
-    wrapper += ["-e", "inject=renameat2:error=EINVAL", "-e", "inject=link,linkat:error=EPERM"]
+    wrapper += ["-e", f"inject=renameat2:error={renaming}", "-e", f"inject=link,linkat:error={linking}"]
     with ServiceRunner(tmp_path, wrapper=wrapper) as service:
         process = service.launch().process
         assert process is not None

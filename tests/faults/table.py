@@ -58,6 +58,7 @@ ROWS = (
     "unit_limits",
     "idle",
     "mount_dies",
+    "foreign_modes",
 )
 
 _INTRODUCTION = """# Reliability
