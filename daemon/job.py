@@ -8,12 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+from daemon.mounts import keeps_inodes
+
 JobKind = Literal["file", "sequence"]
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells one state of a file from the next. `inode` is signed, as SQLite's integers are.
+    """What tells one state of a file from the next. `inode` is signed, as SQLite's integers are, and 0 where the file
+    system does not keep it (`daemon.mounts`).
 
     Of a sequence: the folder's inode and device, the sum of its frames' sizes and their latest change.
     """
@@ -26,11 +29,13 @@ class Identity:
     @classmethod
     def of(cls, status: os.stat_result) -> Identity:
         """From lstat or fstat."""
-        return cls(signed(status.st_ino), signed(status.st_dev), status.st_size, status.st_mtime_ns)
+        inode = signed(status.st_ino) if keeps_inodes(status.st_dev) else 0
+        return cls(inode, signed(status.st_dev), status.st_size, status.st_mtime_ns)
 
     def same_file(self, other: Identity) -> bool:
-        """Equal but for the device, whose number may change with a reboot."""
-        return (self.inode, self.size, self.mtime_ns) == (other.inode, other.size, other.mtime_ns)
+        """Equal but for the device, whose number may change with a reboot, and for an inode that is not kept."""
+        same_inode = self.inode == other.inode or 0 in (self.inode, other.inode)
+        return same_inode and (self.size, self.mtime_ns) == (other.size, other.mtime_ns)
 
 
 def signed(number: int) -> int:

@@ -30,8 +30,9 @@ class Queries:
         """Whether this very file was queued before, whatever became of it."""
         return bool(
             self._store.rows(
-                "SELECT 1 FROM jobs WHERE superseded = 0 AND source = ? AND inode = ? AND size = ? AND mtime_ns = ?",
-                (os.fsencode(source), identity.inode, identity.size, identity.mtime_ns),
+                "SELECT 1 FROM jobs WHERE superseded = 0 AND source = ? AND size = ? AND mtime_ns = ? "
+                "AND (? IN (inode, 0) OR inode = 0)",
+                (os.fsencode(source), identity.size, identity.mtime_ns, identity.inode),
             )
         )
 

@@ -7,7 +7,7 @@ import fcntl
 import os
 import signal
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from daemon.job import Identity, Job, JobKind, signed
@@ -46,13 +46,11 @@ def _look_at_frames(path: str) -> Seen | None:
     frames = [entry.stat(follow_symlinks=False) for entry in frame_entries(path)]
     if not frames:
         return None
-    folder = os.lstat(path)
     return Seen(
-        Identity(
-            signed(folder.st_ino),
-            signed(folder.st_dev),
-            sum(frame.st_size for frame in frames),
-            max(frame.st_mtime_ns for frame in frames),
+        replace(
+            Identity.of(os.lstat(path)),
+            size=sum(frame.st_size for frame in frames),
+            mtime_ns=max(frame.st_mtime_ns for frame in frames),
         ),
         max(frame.st_ctime_ns for frame in frames),
         len(frames),

@@ -59,6 +59,7 @@ ROWS = (
     "idle",
     "mount_dies",
     "foreign_modes",
+    "inodes_change",
 )
 
 _INTRODUCTION = """# Reliability

@@ -1,0 +1,38 @@
+"""Mounts that do not keep inode numbers, told by the system's table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from daemon.job import Identity
+from daemon.mounts import forgetful_devices, keeps_inodes
+
+_TABLE = b"""\
+22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
+31 22 0:27 / /mnt/usb rw,relatime - fuseblk /dev/sdb1 rw,user_id=0,group_id=0
+36 22 0:35 / /mnt/far\\040away rw,nosuid,nodev shared:19 master:2 - fuse.sshfs host: rw,user_id=0,group_id=0
+37 22 0:36 / /mnt/bare rw - fuse x rw,user_id=0
+40 22 0:41 /share /mnt/nas rw - cifs //nas/share rw,vers=3.0,noserverino,soft
+41 22 0:42 /share /mnt/san rw - cifs //san/share rw,vers=3.0,serverino,soft
+50 22 0:43 / /mnt/nfs rw - nfs4 nas:/share rw,vers=4.2
+"""
+
+
+def test_which_do_not() -> None:
+    assert forgetful_devices(_TABLE) == {os.makedev(0, minor) for minor in (35, 36, 41)}
+    assert forgetful_devices(b"") == frozenset()
+
+
+def test_an_inode_that_is_not_kept_decides_nothing() -> None:
+    kept = Identity(7, 1, 10, 99)
+    assert kept.same_file(Identity(7, 2, 10, 99))
+    assert not kept.same_file(Identity(8, 1, 10, 99))
+    assert kept.same_file(Identity(0, 1, 10, 99))
+    assert not kept.same_file(Identity(0, 1, 11, 99))
+
+
+def test_disks_do(tmp_path: Path) -> None:
+    status = tmp_path.stat()
+    assert keeps_inodes(status.st_dev)
+    assert Identity.of(status).inode != 0
