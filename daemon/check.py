@@ -19,8 +19,9 @@ from daemon.announce import check_installed, send_now
 from daemon.cluster.settings import Cluster, check_cluster
 from daemon.cluster.shared_folder import sharing
 from daemon.config import default_config_path, load_config
-from daemon.config_model import Notify
+from daemon.config_model import Folder, Notify
 from daemon.place import is_reachable, refuse_unsafe
+from daemon.places import polling_advice
 from daemon.space import free_bytes, size
 from engine import __version__
 from engine.encoders import ENCODERS
@@ -192,7 +193,7 @@ def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
             if is_reachable(path):
-                yield _found_folder(name, path)
+                yield _found_output(path) if name == "output" else _found_input(folder)
             else:
                 yield Finding(
                     name, "absent", f"{path} is not there", "it is made, or waited for, when the service runs"
@@ -220,11 +221,13 @@ def _notifications(wanted: Notify | None, *, send: bool) -> Iterator[Finding]:
     yield Finding("notify", "ok", told)
 
 
-def _found_folder(name: str, path: Path) -> Finding:
-    if name == "input":
-        return Finding(name, "ok", str(path))
+def _found_input(folder: Folder) -> Finding:
+    return Finding("input", "ok", str(folder.input), polling_advice(folder) or "")
+
+
+def _found_output(path: Path) -> Finding:
     try:
         refuse_unsafe(path)
     except OutputError as error:
-        return Finding(name, "missing", str(error), error.remedy)
-    return Finding(name, "ok", f"{path}, {size(free_bytes(path))} free")
+        return Finding("output", "missing", str(error), error.remedy)
+    return Finding("output", "ok", f"{path}, {size(free_bytes(path))} free")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from daemon.config_model import Config
+from daemon.config_model import Config, Folder
 from daemon.ledger import Ledger
+from daemon.mounts import network_kind
 from daemon.place import is_reachable, make_folder, refuse_unsafe
 from daemon.text import printable
 from engine.errors import ConfigError, OutputError
@@ -27,7 +28,20 @@ def prepare_folders(config: Config, ledger: Ledger) -> None:
                 make_folder(place)
                 log.info("%s: made", printable(place))
             ledger.see_place(place)
+        if advice := polling_advice(folder):
+            log.warning("%s: %s", printable(folder.input), advice)
     _refuse_unsafe_places(config)
+
+
+def polling_advice(folder: Folder) -> str | None:
+    """What to do where an input lies on a network mount, but is watched as if it did not; None where all is well."""
+    try:
+        kind = None if folder.polling else network_kind(folder.input.stat().st_dev)
+    except OSError:
+        return None
+    if kind is None:
+        return None
+    return f"is a network mount ({kind}), which tells nothing of what other machines write there: set polling: true"
 
 
 def _refuse_unsafe_places(config: Config) -> None:

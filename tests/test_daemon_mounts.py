@@ -1,4 +1,4 @@
-"""Mounts that do not keep inode numbers, told by the system's table."""
+"""What the table of mounts tells: which do not keep inode numbers, which are on a network."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from daemon.job import Identity
-from daemon.mounts import forgetful_devices, keeps_inodes
+from daemon.mounts import keeps_inodes, mounts_in, network_kind
 
 _TABLE = b"""\
 22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw
@@ -20,8 +20,13 @@ _TABLE = b"""\
 
 
 def test_which_do_not() -> None:
-    assert forgetful_devices(_TABLE) == {os.makedev(0, minor) for minor in (35, 36, 41)}
-    assert forgetful_devices(b"") == frozenset()
+    found = mounts_in(_TABLE)
+    assert {device for device, mount in found.items() if not mount.keeps_inodes} == {
+        os.makedev(0, minor) for minor in (35, 36, 41)
+    }
+    assert found[os.makedev(254, 0)].kind == "ext4"
+    assert found[os.makedev(0, 35)].kind == "fuse.sshfs"
+    assert mounts_in(b"") == {}
 
 
 def test_an_inode_that_is_not_kept_decides_nothing() -> None:
@@ -35,4 +40,5 @@ def test_an_inode_that_is_not_kept_decides_nothing() -> None:
 def test_disks_do(tmp_path: Path) -> None:
     status = tmp_path.stat()
     assert keeps_inodes(status.st_dev)
+    assert network_kind(status.st_dev) is None
     assert Identity.of(status).inode != 0

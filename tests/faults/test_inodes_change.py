@@ -10,6 +10,7 @@ from shutil import which
 import pytest
 
 from daemon.asking import order
+from daemon.cli import main
 from daemon.config import load_config
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once, needs_fuse
@@ -20,12 +21,12 @@ _MOVED = CONFIG.replace("settle_s: 0.2", "settle_s: 0.2, original: move, moved_t
 
 @needs_fuse
 @pytest.mark.skipif(which("bindfs") is None, reason="bindfs is not installed")
-def test_a_file_is_the_same_by_all_else(tmp_path: Path, seen: Seen) -> None:
+def test_a_file_is_the_same_by_all_else(tmp_path: Path, seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
     behind = tmp_path / "behind"
     behind.mkdir()
     (tmp_path / "in").mkdir()
     mounted = subprocess.run(
-        ["bindfs", "-o", "attr_timeout=0,entry_timeout=0", str(behind), str(tmp_path / "in")],
+        ["bindfs", "-o", "subtype=sshfs,attr_timeout=0,entry_timeout=0", str(behind), str(tmp_path / "in")],
         check=False,
         capture_output=True,
         text=True,
@@ -36,6 +37,9 @@ def test_a_file_is_the_same_by_all_else(tmp_path: Path, seen: Seen) -> None:
         with ServiceRunner(tmp_path) as service:
             write_picture(behind / "a.png", seed=1)
             service.start().wait_for(delivered=1)
+            assert "in: is a network mount (fuse.sshfs)" in service.log()
+            assert main(["check", "--config", str(service.config)]) == 0
+            assert "set polling: true" in capsys.readouterr().out
             (service.outbox / "a [64p].png").rename(tmp_path / "taken away")
             number = (service.inbox / "a.png").stat().st_ino
             _swap(behind / "a.png")
