@@ -6,6 +6,7 @@ Files are given as `/proc/self/fd/N`: no name can be taken for an option, and a 
 from __future__ import annotations
 
 import json
+import re
 import resource
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +19,12 @@ from engine.process import run
 
 _ERROR, _WARNING = "#GUI#error ", "#GUI#warning "
 _DESCRIPTORS_BESIDE = 64
+_STANDS_FOR = 0x10FF00
+"""Control characters are no XML, but MKVToolNix writes and reads them as references; in between, these stand for them:
+this and what follows it, at the very end of Unicode's private use."""
+_CONTROL = re.compile(r"[\x01-\x08\x0b\x0c\x0e-\x1f]")
+_REFERENCE = re.compile(r"&#0*([1-8]|1[124-9]|2[0-9]|3[01]);")
+_STAND_INS = re.compile(f"[{chr(_STANDS_FOR)}-{chr(_STANDS_FOR + 0x1F)}]")
 
 
 def descriptor_path(fd: int) -> str:
@@ -47,7 +54,8 @@ def read_tags(fd: int, *, silence_s: float, subject: Path) -> Xml.Element:
         raise _failed("mkvextract", said.decode(errors="replace"), child.status, subject)
     if not said.strip():
         return Xml.Element("Tags")
-    return Xml.fromstring(said.decode("utf-8-sig", "replace"))  # noqa: S314  (written by mkvextract, not by the file's author)
+    text = _REFERENCE.sub(lambda found: _stand_in(int(found[1])), said.decode("utf-8-sig", "replace"))
+    return Xml.fromstring(text)  # noqa: S314  (written by mkvextract, not by the file's author)
 
 
 def read_chapters(fd: int, *, silence_s: float, subject: Path) -> bytes:
@@ -63,7 +71,12 @@ def tags_document(*tags: Xml.Element) -> bytes:
     """An XML tags file for mkvmerge."""
     root = Xml.Element("Tags")
     root.extend(tags)
-    return Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    text = Xml.tostring(root, encoding="unicode")
+    return _STAND_INS.sub(lambda found: f"&#{ord(found[0]) - _STANDS_FOR};", text).encode()
+
+
+def _stand_in(control: int) -> str:
+    return chr(_STANDS_FOR + control)
 
 
 def simple_tag(name: str, value: str) -> Xml.Element:
@@ -71,8 +84,8 @@ def simple_tag(name: str, value: str) -> Xml.Element:
     tag = Xml.Element("Tag")
     Xml.SubElement(tag, "Targets")
     simple = Xml.SubElement(tag, "Simple")
-    Xml.SubElement(simple, "Name").text = name
-    Xml.SubElement(simple, "String").text = value
+    for element, text in (("Name", name), ("String", value)):
+        Xml.SubElement(simple, element).text = _CONTROL.sub(lambda found: _stand_in(ord(found[0])), text)
     return tag
 
 

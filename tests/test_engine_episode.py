@@ -92,6 +92,22 @@ def test_an_mp4_keeps_everything(sources: Path, tmp_path: Path) -> None:
     assert found["streams"][0]["codec_tag_string"] == "hvc1"
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "mp4"])
+def test_control_characters_in_tags_are_kept(tmp_path: Path, suffix: str) -> None:
+    """No XML can hold them, and it is as XML that MKVToolNix gives and takes tags."""
+    source, odd = tmp_path / f"a.{suffix}", "a\x01b\x1f &#1;"
+    tags = ["-metadata", f"artist={odd}", "-metadata", f"title={odd}", "-metadata:s:v:0", f"comment={odd}"]
+    encoding = ["-frames:v", "6", "-pix_fmt", "yuv420p", "-c:v", "libx264"]
+    media.ffmpeg("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=24", *encoding, *tags, source)
+    report = media.enlarge(source, tmp_path / "part", work_dir=tmp_path / "work", encoder=LOSSLESS)
+    assert (report.details["differences"], report.details["warnings"]) == ([], [])
+    found = media.probe(tmp_path / "part")
+    kept = {name.lower(): value for name, value in found["format"]["tags"].items()}
+    assert (kept["artist"], kept["title"]) == (odd, odd)
+    if suffix == "mkv":
+        assert found["streams"][0]["tags"]["COMMENT"] == odd
+
+
 @pytest.mark.parametrize(
     ("name", "source", "container"),
     [
