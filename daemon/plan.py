@@ -190,8 +190,8 @@ class _Planner:
 def _proven_plan(source: Source, settings: Settings) -> Plan:
     """The plan, and every refusal that the job itself would make before it begins."""
     planned = plan(source, settings)
-    check_checksum(source)
     if planned.kind == "episode":
+        check_checksum(source)
         info = probe_episode(source, limits=settings.limits, settings=settings)
         damage = Damage(accept=settings.damaged is Damaged.ACCEPT)
         frames = len(prove_complete(source, info, limits=settings.limits, damage=damage).timestamps)

@@ -72,7 +72,8 @@ def enlarge(
     Raises any `KakudaiError`.
     """
     started = time.monotonic()
-    check_checksum(source)
+    if planned.kind == "episode":
+        check_checksum(source)
     frames, details = None, dict[str, object]()
     if elsewhere is not None and planned.kind == "episode":
         try:
@@ -134,6 +135,7 @@ def _final_name(source: Source, part: Path, settings: Settings, planned: Plan) -
         source=planned.source_size,
         settings=settings,
         checksum=checksum,
+        of_episode=planned.kind == "episode",
     )
 
 

@@ -43,10 +43,14 @@ class ReleaseName:
     """As it stands in `name`: `1280x720`, `720p`, …"""
 
 
-def release_name(stem: str) -> ReleaseName:
-    """Find checksum and resolution in `stem`. A checksum stands in brackets of its own; a date in digits is none."""
+def release_name(stem: str, *, of_episode: bool = True) -> ReleaseName:
+    """Find checksum and resolution in `stem`.
+
+    A checksum stands in brackets of its own; a date in digits is none. Pictures have none: eight digits are the number
+    of the picture where it comes from (pixiv).
+    """
     name, checksum = stem, None
-    for match in _CHECKSUM.finditer(stem):
+    for match in _CHECKSUM.finditer(stem) if of_episode else ():
         if not _is_date(match[1]):
             checksum = match[1].upper()
             name = (stem[: match.start()] + stem[match.end() :]).strip() or stem
@@ -55,7 +59,7 @@ def release_name(stem: str) -> ReleaseName:
 
 
 def check_checksum(source: Source) -> None:
-    """Compare the file with the CRC-32 in its name, if there is one. Raises `InputError` when they differ."""
+    """Compare an episode with the CRC-32 in its name, if there is one. Raises `InputError` when they differ."""
     wanted = release_name(source.path.stem).checksum
     if wanted is None:
         return
@@ -78,7 +82,14 @@ def crc32(fd: int) -> str:
 
 
 def output_name(
-    stem: str, extension: str, *, output: Size, source: Size, settings: Settings, checksum: str = _UNKNOWN_CHECKSUM
+    stem: str,
+    extension: str,
+    *,
+    output: Size,
+    source: Size,
+    settings: Settings,
+    checksum: str = _UNKNOWN_CHECKSUM,
+    of_episode: bool = True,
 ) -> str:
     """A plain file name for the output of `stem` (the source's name without extension); `extension` with its dot.
 
@@ -86,7 +97,7 @@ def output_name(
     only tell it again (`[{height}p]`, `[{width}x{height}]`) is left out. A name too long for the file system is
     shortened in `{name}`.
     """
-    facts = release_name(stem)
+    facts = release_name(stem, of_episode=of_episode)
     name, template = facts.name, settings.name
     if facts.resolution is not None:
         both = re.search("[xX×]", facts.resolution)

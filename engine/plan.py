@@ -67,7 +67,9 @@ def _plan_picture(source: Source, settings: Settings) -> Plan:
     header = image.read_header(source, limits=settings.limits)
     size = output_size(header.size, settings)
     extension = output_extension(source.path, output_format(header.format, settings))
-    name = output_name(source.path.stem, extension, output=size, source=header.size, settings=settings)
+    name = output_name(
+        source.path.stem, extension, output=size, source=header.size, settings=settings, of_episode=False
+    )
     return Plan("picture", header.size, size, name, output_is_folder=False, frames=1)
 
 

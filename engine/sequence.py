@@ -45,12 +45,12 @@ def frames_in(folder: Path) -> list[Path]:
     if len(prefixes) > 1:
         listed = ", ".join(f"{prefix!r}" for prefix in sorted(prefixes)[:3])
         raise InputError(f"several series are mixed ({listed})", remedy="keep one series in a folder", path=folder)
-    missing = sorted(set(range(min(numbers), max(numbers))) - set(numbers))
+    in_order = sorted(numbers)
+    missing = in_order[-1] - in_order[0] + 1 - len(in_order)
     if missing:
-        raise InputError(
-            f"frame {missing[0]} is missing ({len(missing)} in all)", remedy="copy the folder again", path=folder
-        )
-    return [numbers[number] for number in sorted(numbers)]
+        first = next(number + 1 for number in in_order if number + 1 not in numbers)
+        raise InputError(f"frame {first} is missing ({missing} in all)", remedy="copy the folder again", path=folder)
+    return [numbers[number] for number in in_order]
 
 
 def plan_sequence(folder: Path, settings: Settings) -> Plan:
@@ -59,7 +59,7 @@ def plan_sequence(folder: Path, settings: Settings) -> Plan:
     with open_source(frames[0]) as source:
         header = image.read_header(source, limits=settings.limits)
     size = output_size(header.size, settings)
-    name = output_name(folder.name, "", output=size, source=header.size, settings=settings)
+    name = output_name(folder.name, "", output=size, source=header.size, settings=settings, of_episode=False)
     return Plan("sequence", header.size, size, name, output_is_folder=True, frames=len(frames))
 
 

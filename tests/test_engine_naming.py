@@ -5,20 +5,24 @@ from __future__ import annotations
 import zlib
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
+from engine.job import enlarge
 from engine.naming import check_checksum, may_become, output_name, release_name
+from engine.plan import plan
 from engine.settings import DEFAULT_NAME, Settings, Size
 from engine.source import open_source
 
 
-def named(stem: str, template: str = DEFAULT_NAME) -> str:
+def named(stem: str, template: str = DEFAULT_NAME, checksum: str = "0A1B2C3D") -> str:
     settings = Settings(name=template)
     sizes = {"output": Size(1920, 1080), "source": Size(640, 480)}
-    return output_name(stem, ".mkv", **sizes, settings=settings, checksum="0A1B2C3D")
+    return output_name(stem, ".mkv", **sizes, settings=settings, checksum=checksum)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +40,18 @@ def named(stem: str, template: str = DEFAULT_NAME) -> str:
 )
 def test_facts_in_the_name_are_kept_true(stem: str, wanted: str) -> None:
     assert named(stem) == f"{wanted}.mkv"
+
+
+def test_pictures_have_numbers_and_no_checksums(tmp_path: Path) -> None:
+    path = tmp_path / "somebody - title (87654321).png"
+    assert cv2.imwrite(str(path), np.zeros((4, 4), np.uint8))
+    with open_source(path) as source:
+        settings = Settings(model="bicubic")
+        planned = plan(source, settings)
+        assert planned.output_name == "somebody - title (87654321) [8p].png"
+        part = tmp_path / "part"
+        report = enlarge(source, part, settings, planned=planned, work_dir=tmp_path, progress=lambda _event: None)
+        assert report.output_name == planned.output_name
 
 
 def test_every_field_of_a_template_is_filled() -> None:
@@ -74,12 +90,7 @@ def test_a_checksum_in_the_name_is_held_against_the_file(tmp_path: Path) -> None
 
 
 def test_a_planned_name_is_recognised_in_the_final_one() -> None:
-    planned, final = (
-        output_name(
-            "a", ".mkv", output=Size(2, 2), source=Size(1, 1), settings=Settings(name="{name} [{crc32}]"), **more
-        )
-        for more in ({}, {"checksum": "0A1B2C3D"})
-    )
+    planned, final = (named("a", "{name} [{crc32}]", checksum) for checksum in ("-" * 8, "0A1B2C3D"))
     assert may_become(planned, final)
     assert may_become("b.mkv", "b.mkv")
     assert not may_become(planned, "b [0A1B2C3D].mkv")

@@ -19,7 +19,7 @@ BICUBIC = Settings(model="bicubic")
 def frames(folder: Path, numbers: list[str], size: tuple[int, int] = (12, 16)) -> Path:
     folder.mkdir(exist_ok=True)
     for number in numbers:
-        cv2.imwrite(str(folder / f"cut{number}.png"), np.full((*size, 3), 10 * int(number[-2:]), np.uint8))
+        cv2.imwrite(str(folder / f"cut{number}.png"), np.full((*size, 3), int(number) % 25 * 10, np.uint8))
     return folder
 
 
@@ -44,6 +44,7 @@ def test_every_frame_comes_out_under_its_number(tmp_path: Path) -> None:
     [
         ([], MissingInputError, "no numbered pictures"),
         (["001", "003"], InputError, "frame 2 is missing"),
+        (["1", "9" * 60], InputError, "frame 2 is missing"),  # at once, and in little memory
         (["001", "01"], InputError, "frame 1 is there twice"),
     ],
 )
