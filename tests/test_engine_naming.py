@@ -20,9 +20,8 @@ from engine.source import open_source
 
 
 def named(stem: str, template: str = DEFAULT_NAME, checksum: str = "0A1B2C3D") -> str:
-    settings = Settings(name=template)
-    sizes = {"output": Size(1920, 1080), "source": Size(640, 480)}
-    return output_name(stem, ".mkv", **sizes, settings=settings, checksum=checksum)
+    output, source, settings = Size(1920, 1080), Size(640, 480), Settings(name=template)
+    return output_name(stem, ".mkv", output=output, source=source, settings=settings, checksum=checksum)
 
 
 @pytest.mark.parametrize(
