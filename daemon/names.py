@@ -11,6 +11,15 @@ from pathspec import GitIgnoreSpec
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 EPISODES = frozenset({".mkv", ".mp4", ".m4v"})
+BOOKKEEPING = frozenset(
+    {
+        *("@eadir", "#recycle", "#snapshot", "@tmp"),  # Synology
+        *("@recycle", "@recently-snapshot"),  # QNAP
+        *("$recycle.bin", "system volume information"),  # Windows
+        *("lost+found", "~snapshot"),  # ext4, NetApp
+    }
+)
+"""Folders, in lower case, in which file servers keep thumbnails of pictures, deleted files and old states."""
 
 
 def source_kind(name: str) -> Literal["picture", "episode"] | None:
@@ -19,7 +28,7 @@ def source_kind(name: str) -> Literal["picture", "episode"] | None:
     Hidden names are temporary (rsync's `.name.mkv.Xa3bQ1`, our own parts), as are those that end in `~` or start with
     `~$`. Downloads in progress (.part, .crdownload, .!qB, .aria2, .tmp) have other extensions.
     """
-    if is_hidden(name) or name.endswith("~") or name.startswith("~$"):
+    if is_left_alone(name) or name.endswith("~") or name.startswith("~$"):
         return None
     dot = name.rfind(".")
     extension = name[dot:].lower() if dot > 0 else ""
@@ -30,9 +39,9 @@ def source_kind(name: str) -> Literal["picture", "episode"] | None:
     return None
 
 
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder of this name is left alone."""
-    return name.startswith(".")
+def is_left_alone(name: str) -> bool:
+    """Whether a file or folder of this name is somebody's bookkeeping: hidden, or a NAS's thumbnails and waste."""
+    return name.startswith(".") or name.lower() in BOOKKEEPING
 
 
 def ignore_patterns(patterns: tuple[str, ...]) -> GitIgnoreSpec:
@@ -54,7 +63,7 @@ _compiled = lru_cache(maxsize=1000)(ignore_patterns)
 def sources_below(folder: Path, *, leave_out: Path) -> Iterator[Path]:
     """Every picture and episode below `folder`, sorted; not in `leave_out`."""
     for entry in sorted(folder.iterdir()):
-        if is_hidden(entry.name) or entry.is_symlink() or entry.absolute() == leave_out:
+        if is_left_alone(entry.name) or entry.is_symlink() or entry.absolute() == leave_out:
             continue
         if entry.is_dir():
             yield from sources_below(entry, leave_out=leave_out)

@@ -16,7 +16,7 @@ from pathlib import Path
 from daemon.config_model import Folder
 from daemon.inotify import Inotify
 from daemon.job import Found, Identity, JobKind
-from daemon.names import is_hidden, is_ignored, source_kind
+from daemon.names import is_ignored, is_left_alone, source_kind
 from daemon.settling import Seen, listed, look, writer_of
 from daemon.text import printable
 
@@ -179,7 +179,7 @@ class Watcher:
             if path.startswith(f"{watched.root}/"):
                 relative = path[len(watched.root) + 1 :]
                 parts = relative.split("/")
-                if any(is_hidden(part) for part in parts):
+                if any(is_left_alone(part) for part in parts):
                     return
                 if is_ignored(relative, watched.folder.ignore, is_directory=is_directory):
                     return
@@ -226,7 +226,7 @@ class Watcher:
             frames = False
             for entry, is_directory, is_file in entries:
                 relative = entry.path[len(watched.root) + 1 :]
-                if is_hidden(entry.name) or is_ignored(relative, watched.folder.ignore, is_directory=is_directory):
+                if is_left_alone(entry.name) or is_ignored(relative, watched.folder.ignore, is_directory=is_directory):
                     continue
                 if is_directory:
                     stack.append(entry.path)

@@ -285,6 +285,7 @@ def test_ignored_names_and_folders_are_left_alone(inbox: Path, desk_for: Callabl
     desk.after(0)
     ignored = ["a.sample.mkv", "x/Extras/b.png", "x/Extras/sketch-final.png", "raw/c.png", ".trash/f.png"]
     ignored += ["x/old/g.png", "sketch1.png"]
+    ignored += ["x/@eaDir/d.png/SYNOPHOTO_THUMB_XL.jpg", "#recycle/i.png", "$RECYCLE.BIN/S-1-5/j.png"]
     taken = ["e.png", "old.png", "raw/deep/h.png", "sketch-final.png", "x/raw/d.png"]
     for wait_s in (0, 70):  # found by events, and by the rescan that follows
         for name in (*ignored, *taken):
