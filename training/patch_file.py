@@ -53,13 +53,15 @@ def _damaged(path: Path, error: object) -> InputError:
 
 
 class Order:
-    """Which patches make up which batch: runs of neighbours, shuffled in blocks, so that little is in memory at a time.
+    """Which patches make up which batch: runs of neighbours, shuffled in blocks, so that memory is bounded.
 
+    Blocks are large, since what a network sees for long should be as mixed as the whole: of the paper's patches, a
+    block holds 65,536 from 2,048 places.
     A pass visits (nearly) every patch once. Batch `number` counts over all epochs; what it holds depends on nothing
     but the seed and that number.
     """
 
-    def __init__(self, group: h5py.Group, *, batch: int, seed: int, block_bytes: int = 48 << 20) -> None:
+    def __init__(self, group: h5py.Group, *, batch: int, seed: int, block_bytes: int = 512 << 20) -> None:
         self._data, self._label = group["data"], group["label"]
         count = int(self._data.shape[0])
         if count < batch:
@@ -75,7 +77,7 @@ class Order:
         sizes = [len(part) * self._run // batch for part in np.array_split(np.arange(self._runs), self._blocks)]
         self._first = np.concatenate([[0], np.cumsum(sizes)])
         self._held: tuple[int, int] | None = None
-        self._patches: tuple[NDArray[np.float32], NDArray[np.float32]]
+        self._patches: tuple[NDArray[np.float32], ...] = ()
 
     @property
     def batches_in_pass(self) -> int:
@@ -95,6 +97,8 @@ class Order:
         runs = np.random.default_rng((self._seed, passed)).permutation(self._runs)
         mine = np.sort(np.array_split(runs, self._blocks)[block])
         shuffled = np.random.default_rng((self._seed, passed, block)).permutation(len(mine) * self._run)
+        self._held = None
+        del self._patches  # never two blocks at a time
         loaded = [
             np.concatenate([dataset[run * self._run : (run + 1) * self._run] for run in mine])[shuffled]
             for dataset in (self._data, self._label)
