@@ -25,6 +25,8 @@ from engine.errors import EnvironmentFault, OutputError, ProcessingError
 
 log = logging.getLogger(__name__)
 
+_ORIGINAL_AGAIN_S = 300.0
+
 
 class Conclusions:
     """Of one service. Raises `EnvironmentFault` of the ledger."""
@@ -128,8 +130,13 @@ class Conclusions:
             self._shop.ledger.forget_part(job)
 
     def finish_deliveries(self) -> None:
-        """Bring what is enlarged under its name, and see to the originals of what is delivered."""
-        for job in [*self._shop.ledger.jobs("verifying"), *self._shop.ledger.originals_pending()]:
+        """Bring what is enlarged under its name, and see to the originals of what is delivered.
+
+        An original that cannot be moved or deleted is tried again later, and stops nothing else.
+        """
+        delayed = self._shop.pauses.delayed_jobs()
+        pending = [job for job in self._shop.ledger.originals_pending() if job.id not in delayed]
+        for job in [*self._shop.ledger.jobs("verifying"), *pending]:
             folder = self._shop.folders.get(job.folder)
             if folder is None or self._shop.pauses.is_paused(folder):
                 continue
@@ -144,9 +151,19 @@ class Conclusions:
             except (EnvironmentFault, OutputError) as error:
                 if error.path == self._shop.ledger.path:
                     raise
-                self._shop.pause(folder, error)
+                if job.state == "delivered" and isinstance(error, OutputError):
+                    self._see_to_original_later(job, error)
+                else:
+                    self._shop.pause(folder, error)
             except ProcessingError as error:
                 self._conclude_failure(job, folder, Failed.from_error(error))
+
+    def _see_to_original_later(self, job: Job, error: OutputError) -> None:
+        note = f"its original is still there: {error}; {error.remedy}"
+        if job.reason != note:
+            log.warning("%s: delivered, but %s", printable(job.source), note)
+            self._shop.ledger.original_done(job, "pending", note=note)
+        self._shop.pauses.delay(job.id, _ORIGINAL_AGAIN_S)
 
     def _write_report(self, job: Job, output: Path) -> None:
         path = report_path(self._shop.config, output, job.id)

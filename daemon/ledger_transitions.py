@@ -117,7 +117,7 @@ class Transitions(Queries):
             self._end_attempt(job, "delivered")
 
     def original_done(self, job: Job, outcome: str, *, note: str | None = None) -> None:
-        """What became of a delivered job's source: `kept`, `moved` or `deleted`."""
+        """What became of a delivered job's source: `kept`, `moved` or `deleted`; `pending`: to be tried again."""
         with self._store.transaction():
             self._move(job, "delivered", "delivered", original=outcome, reason=note)
 

@@ -178,6 +178,8 @@ def render(state: Mapping[str, Any]) -> str:
         for job in state["delivered"]:
             ago = duration(now - job["changed"])
             lines.append(f"  {job['job']:>5}  {job['output']}  ({ago} ago)")
+            if job["reason"]:
+                lines.append(f"         {job['reason']}")
     return "\n".join(lines + _folders(state))
 
 
