@@ -26,6 +26,8 @@ _FINAL = frozenset(
     }
 )
 """Errors that another attempt at the same file would meet again."""
+_OF_PLACES = frozenset({"EnvironmentFault", "OutputError"})
+"""Errors that are seldom about the source: they have to say which file or disk is meant."""
 _LONGEST_TEXT = 1 << 14
 
 
@@ -68,12 +70,17 @@ class Failed:
     @classmethod
     def from_error(cls, error: KakudaiError) -> Failed:
         """From an error raised in the service."""
-        return cls(type(error).__name__, error.reason, error.remedy)
+        return cls.from_event(
+            {"error": type(error).__name__, "reason": error.reason, "remedy": error.remedy, "path": error.path}
+        )
 
     @classmethod
     def from_event(cls, event: Mapping[str, Any]) -> Failed:
         """From what the job's process says: bounded, and nothing in it that a ledger or a log could not take."""
-        return cls(*(_text(event[key]) for key in ("error", "reason", "remedy")))
+        error, reason, remedy = (_text(event[key]) for key in ("error", "reason", "remedy"))
+        if error in _OF_PLACES and event.get("path"):
+            reason = f"{_text(event['path'])}: {reason}"
+        return cls(error, reason, remedy)
 
     @property
     def may_become_whole(self) -> bool:
