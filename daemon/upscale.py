@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import errno
+import fcntl
 import json
 import os
 import sys
@@ -23,7 +25,7 @@ from daemon.text import duration, printable
 from daemon.upscale_arguments import add_arguments, settings_from
 from engine import image
 from engine.errors import KakudaiError, MissingInputError, NothingToDo, OutputError, UsageError
-from engine.files import flush_folder, storing
+from engine.files import flush_folder, storage_error, storing
 from engine.job import Report, enlarge
 from engine.plan import EPISODE_EXTENSIONS, Plan, plan
 from engine.sequence import enlarge_sequence, plan_sequence
@@ -128,30 +130,50 @@ def _produce(
     make_folder(output.parent)
     part = part_path(output.parent, output.name, str(os.getpid()))
     work_dir = output.parent / f".{output.name[:200]}.work"
+    with _alone(work_dir, output):
+        try:
+            with bar(printable(job.path.name), quiet=arguments.json) as progress:
+                if source is None:
+                    report = enlarge_sequence(
+                        job.path, part, settings, planned=planned, work_dir=work_dir, progress=progress
+                    )
+                else:
+                    report = enlarge(source, part, settings, planned=planned, work_dir=work_dir, progress=progress)
+            if job.output is None:
+                output = job.folder / report.output_name
+            facts = _facts(job, source) if arguments.report else {}
+            content = read_back(part) if arguments.report else None
+            _put(part, output, force=arguments.force)
+            if content is not None:
+                assembled = assemble(report, source=facts, settings=settings, content=content)
+                write_report(delivered(assembled, output), beside(output))
+        finally:
+            remove(part)
+            with contextlib.suppress(OSError):  # kept when segments are in it
+                work_dir.rmdir()
+        remove(work_dir)
+    return _result(job, output, report)
+
+
+@contextlib.contextmanager
+def _alone(work_dir: Path, output: Path) -> Iterator[None]:
+    """Make the work folder and hold it. Raises `OutputError` where another command makes the same output."""
     with storing(work_dir):
         work_dir.mkdir(exist_ok=True)
+        held = os.open(work_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        with bar(printable(job.path.name), quiet=arguments.json) as progress:
-            if source is None:
-                report = enlarge_sequence(
-                    job.path, part, settings, planned=planned, work_dir=work_dir, progress=progress
-                )
-            else:
-                report = enlarge(source, part, settings, planned=planned, work_dir=work_dir, progress=progress)
-        if job.output is None:
-            output = job.folder / report.output_name
-        facts = _facts(job, source) if arguments.report else {}
-        content = read_back(part) if arguments.report else None
-        _put(part, output, force=arguments.force)
-        if content is not None:
-            assembled = assemble(report, source=facts, settings=settings, content=content)
-            write_report(delivered(assembled, output), beside(output))
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                "is being made by another kakudai", remedy="wait for its end, or choose another -o", path=output
+            ) from error
+        except OSError as error:  # a file system without locks
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise storage_error(error, work_dir) from error
+        yield
     finally:
-        remove(part)
-        with contextlib.suppress(OSError):  # kept when segments are in it
-            work_dir.rmdir()
-    remove(work_dir)
-    return _result(job, output, report)
+        os.close(held)
 
 
 def _facts(job: _Job, source: Source | None) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import pytest
 
 from daemon.cli import build_parser, main
 from daemon.upscale_arguments import settings_from
-from engine.errors import UsageError
+from engine.errors import OutputError, UsageError
 from engine.settings import Container, Denoise, EncoderSettings, Mode, Rounding, Settings, Size
 from tests import media
 
@@ -94,6 +96,20 @@ def test_what_exists_is_kept_unless_forced(picture: Path, tmp_path: Path, capsys
     assert "--force" in capsys.readouterr().err
     assert upscale(picture, "-o", out, "--force") == 0
     assert size_of(out) == (32, 24)
+
+
+def test_two_commands_do_not_make_one_output(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, work_dir = tmp_path / "b.png", tmp_path / ".b.png.work"
+    work_dir.mkdir()
+    held = os.open(work_dir, os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    assert upscale(picture, "-o", out) == OutputError.exit_code
+    assert "is being made by another kakudai" in capsys.readouterr().err
+    assert work_dir.exists(), "the other's"
+    assert not out.exists()
+    os.close(held)
+    assert upscale(picture, "-o", out) == 0
+    assert not work_dir.exists()
 
 
 def test_what_is_large_enough_or_ours_is_skipped(
