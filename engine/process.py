@@ -39,9 +39,8 @@ class Child:
     """A running child process. Use as a context manager: whatever happens, it is gone afterwards.
 
     Its stderr is drained by a thread; the last lines are kept, and lines that ffmpeg marks `[error]` or `[fatal]` are
-    counted (and the first is kept;
-    `complaints` has each without its prefix). `silence_s` without a byte from or to the child, while one is waited for,
-    kills it.
+    counted (`first_error` is the first, `complaints` has each without its prefix). `silence_s` without a byte from or
+    to the child, while one is waited for, kills it.
     """
 
     def __init__(
