@@ -65,7 +65,8 @@ class Conclusions:
                 self._shop.ledger.requeue(job, outcome="stopped" if stopping else "paused")
                 log.info("%s: stopped; it goes on after the next start" if stopping else "%s: waits", name)
             case Failed():
-                self._conclude_failure(job, running.folder, outcome, asked_to_end=running.asked_to_end is not None)
+                failure = outcome.after_silence() if running.was_excused else outcome
+                self._conclude_failure(job, running.folder, failure, asked_to_end=running.asked_to_end is not None)
 
     def _conclude_failure(self, job: Job, folder: Folder, failure: Failed, *, asked_to_end: bool = False) -> None:
         name = printable(job.source)
@@ -99,7 +100,7 @@ class Conclusions:
         if now is None or now.state != "failed":
             return
         self._shop.news(now)
-        if folder is not None:
+        if folder is not None and folder.input not in self._shop.silent:
             write_error_file(folder, now, self._shop.log_path(job))
 
     def _tell_delivery(self, job: Job) -> None:
@@ -119,7 +120,7 @@ class Conclusions:
         for job in self._shop.ledger.leftover_parts():
             assert job.part is not None
             folder = self._shop.folders.get(job.folder)
-            if folder is not None and self._shop.pauses.is_paused(folder):
+            if folder is not None and self._shop.waits(folder):
                 continue
             try:
                 remove(job.part)
@@ -138,7 +139,7 @@ class Conclusions:
         pending = [job for job in self._shop.ledger.originals_pending() if job.id not in delayed]
         for job in [*self._shop.ledger.jobs("verifying"), *pending]:
             folder = self._shop.folders.get(job.folder)
-            if folder is None or self._shop.pauses.is_paused(folder):
+            if folder is None or self._shop.waits(folder):
                 continue
             try:
                 if job.state == "verifying":

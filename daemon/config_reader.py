@@ -13,6 +13,7 @@ from typing import TypeVar
 
 import yaml
 
+from daemon.knocks import patiently
 from daemon.names import ignore_patterns
 from engine.parse_settings import SettingError, did_you_mean
 
@@ -214,15 +215,19 @@ def patterns(value: object) -> tuple[str, ...]:
 
 
 def path_below(base: Path) -> Callable[[object], Path]:
-    """A path: `~` is the home folder, relative ones start at `base`; links on the way are resolved."""
+    """A path: `~` is the home folder, relative ones start at `base`; links on the way are resolved.
+
+    Where a mount on the way does not answer, they are not: whatever reads the configuration is not to hang with it.
+    """
 
     def parse(value: object) -> Path:
         text = word(value)
         if "\0" in text:
             raise SettingError("holds a NUL character")
         try:
-            return Path(os.path.realpath(base / Path(text).expanduser()))
+            path = base / Path(text).expanduser()
         except RuntimeError as error:
             raise SettingError(f'"{text}": {error}') from None
+        return Path(patiently(lambda: os.path.realpath(path), otherwise=os.path.normpath(path.absolute())))
 
     return parse

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import stat
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -46,9 +47,13 @@ class FolderFiles:
 
     def __init__(self) -> None:
         self._read: OrderedDict[tuple[Path, Settings], tuple[_Mark, Settings | str]] = OrderedDict()
+        self.silent: Collection[Path] = ()
+        """Input folders that are not looked into, since they do not answer."""
 
     def paused(self, folder: Folder, source: Path, kind: JobKind) -> Hold | None:
         """Whether a `.pause` file lies above the source."""
+        if folder.input in self.silent:
+            return None
         for place in _places(folder, source, kind):
             if os.path.lexists(place / PAUSE_FILE):
                 return Hold(place, f"paused by the file {PAUSE_FILE} in it", f"remove {PAUSE_FILE}")
@@ -60,6 +65,8 @@ class FolderFiles:
 
     def override(self, folder: Folder, source: Path, kind: JobKind) -> Folder | Hold:
         """The same, paused or not."""
+        if folder.input in self.silent:
+            return folder
         settings = folder.settings
         for place in _places(folder, source, kind):
             found = self._override(place / SETTINGS_FILE, settings)

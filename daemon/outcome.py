@@ -82,6 +82,12 @@ class Failed:
             reason = f"{_text(event['path'])}: {reason}"
         return cls(error, reason, remedy)
 
+    def after_silence(self) -> Failed:
+        """The same of a job whose places did not answer for a while: that is what work died of then."""
+        if self.error != "ProcessingError":
+            return self
+        return Failed("EnvironmentFault", f"a mount did not answer for a while: {self.reason}", "it is tried again")
+
     @property
     def may_become_whole(self) -> bool:
         """Whether the source looks like one that is still being filled."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 from daemon.config_model import Config, Folder
+from daemon.knocks import Knocks
 from daemon.ledger import Ledger
 from daemon.mounts import network_kind
 from daemon.place import is_reachable, make_folder, refuse_unsafe
@@ -14,12 +17,30 @@ from engine.errors import ConfigError, OutputError
 log = logging.getLogger(__name__)
 
 
-def prepare_folders(config: Config, ledger: Ledger) -> None:
+def silent_folders(config: Config, knocks: Knocks) -> dict[Path, str]:
+    """Watched folders (their inputs) that are not to be touched, and why: a place of theirs does not answer."""
+    places = {folder.input: _places_of(folder, config) for folder in config.folders}
+    silent = knocks.silent(place for several in places.values() for place in several)
+    return {
+        folder: "does not answer" if place == folder else f"{printable(place)} does not answer"
+        for folder, several in places.items()
+        if (place := next(filter(silent.__contains__, several), None)) is not None
+    }
+
+
+def _places_of(folder: Folder, config: Config) -> list[Path]:
+    moved_to = [] if folder.moved_to is None else [folder.moved_to]
+    return [folder.input, folder.output, *moved_to, config.work_dir]
+
+
+def prepare_folders(config: Config, ledger: Ledger, *, silent: Mapping[Path, str]) -> None:
     """Make folders that were never there; one that was, and is not, is a lost mount, and is waited for.
 
-    Raises `ConfigError` where results could overwrite each other, `EnvironmentFault` where a folder cannot be made.
+    What is `silent` (as `silent_folders` has it) is left as it is. Raises `ConfigError` where results could overwrite
+    each other, `EnvironmentFault` where a folder cannot be made.
     """
-    for folder in config.folders:
+    answering = [(number, folder) for number, folder in enumerate(config.folders) if folder.input not in silent]
+    for _, folder in answering:
         for place in (folder.input, folder.output):
             if not is_reachable(place):
                 if ledger.place_seen(place):
@@ -30,7 +51,7 @@ def prepare_folders(config: Config, ledger: Ledger) -> None:
             ledger.see_place(place)
         if advice := polling_advice(folder):
             log.warning("%s: %s", printable(folder.input), advice)
-    _refuse_unsafe_places(config)
+    _refuse_unsafe_places(answering, config.path)
 
 
 def polling_advice(folder: Folder) -> str | None:
@@ -44,10 +65,10 @@ def polling_advice(folder: Folder) -> str | None:
     return f"is a network mount ({kind}), which tells nothing of what other machines write there: set polling: true"
 
 
-def _refuse_unsafe_places(config: Config) -> None:
-    """Raise `ConfigError` for every folder where results could overwrite each other."""
+def _refuse_unsafe_places(folders: Iterable[tuple[int, Folder]], path: Path) -> None:
+    """Raise `ConfigError` for every folder where results could overwrite each other; with their places in the file."""
     problems = []
-    for number, folder in enumerate(config.folders):
+    for number, folder in folders:
         for key, place in (("output", folder.output), ("moved_to", folder.moved_to)):
             if place is not None and is_reachable(place):
                 try:
@@ -55,7 +76,7 @@ def _refuse_unsafe_places(config: Config) -> None:
                 except OutputError as error:
                     problems.append(f"folders[{number}].{key}: {error}; {error.remedy}")
     if problems:
-        raise ConfigError(problems, path=config.path)
+        raise ConfigError(problems, path=path)
 
 
 def refuse_reload(old: Config, new: Config) -> None:

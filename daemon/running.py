@@ -66,6 +66,8 @@ class Running:
         self.process = process
         self.outcome: Outcome | None = None
         self.outlived = False
+        self.paused = False
+        """Whether a file in its folder wants it to wait."""
         self.draining = False
         """Whether it is to be ended after its segment."""
         self.asked_to_end: float | None = None
@@ -79,6 +81,7 @@ class Running:
         """The frame of the last look at the work."""
         self.cluster: Told | None = None
         """What it said last of the cluster's nodes, until somebody takes it."""
+        self.was_excused = False
         self._work_dir = work_dir
         self._clock = clock
         self._limits = limits
@@ -98,6 +101,11 @@ class Running:
         if self.asked_to_end is None:
             self.asked_to_end = self._clock()
             self.process.terminate()
+
+    def excuse(self) -> None:
+        """Its silence and its stalling mean nothing until now: its places did not answer."""
+        self.was_excused = True
+        self._heard = self._moved = self._clock()
 
     def seconds_to_safety(self) -> float | None:
         """How long, at the present pace, until its work cannot be lost any more; None where that cannot be told."""

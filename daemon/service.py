@@ -21,12 +21,13 @@ from daemon.config import load_config
 from daemon.config_model import DAY_S, Config
 from daemon.control import ControlServer
 from daemon.housekeeping import clean_up
+from daemon.knocks import Knocks
 from daemon.ledger import Ledger
 from daemon.lock import state_lock
 from daemon.looks import folders_for_people
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.orders import Orders
-from daemon.places import prepare_folders, refuse_reload
+from daemon.places import prepare_folders, refuse_reload, silent_folders
 from daemon.previews import Previews
 from daemon.rebuild import open_ledger
 from daemon.settling import folder_is_lost
@@ -96,10 +97,13 @@ class Service:
         self._ledger_fault: str | None = None
         self._ledger_again_at = 0.0
         self._next_cleaning = self._clock()
-        prepare_folders(config, self._ledger)
+        self._knocks = Knocks()
+        self._silent = silent_folders(config, self._knocks)
+        prepare_folders(config, self._ledger, silent=self._silent)
         self.watcher = self._watch(config)
         self.announcer = Announcer(config, clock=self._clock)
         self.worker = Worker(config, ledger, clock=self._clock, forget=self._look_again, news=self.announcer.ended)
+        self.worker.leave_alone(self._silent)
         self.previews = Previews(config, ledger, self.worker, clock=self._clock)
         self._heard: set[JobProcess] = set()
         orders = Orders(
@@ -146,7 +150,7 @@ class Service:
             config = load_config(self._config.path)
             refuse_reload(self._config, config)
             check_installed(config.notify)
-            prepare_folders(config, self._ledger)
+            prepare_folders(config, self._ledger, silent=silent_folders(config, self._knocks))
         except KakudaiError as error:
             log.error("the old configuration is kept: %s; %s", error, error.remedy)
             return
@@ -204,8 +208,10 @@ class Service:
         if self._clock() < self._ledger_again_at:
             return
         try:
+            self._silent = silent_folders(self._config, self._knocks)
+            self.worker.leave_alone(self._silent)
             scans = self.watcher.scans
-            found = self.watcher.tick()
+            found = self.watcher.tick(self._silent)
             if self.watcher.scans != scans:
                 self._let_go_of_the_gone()
             if found:
@@ -215,7 +221,7 @@ class Service:
             self.previews.tick()
             self.worker.tick(missing=self.watcher.missing(), may_begin=not self.previews.has_the_machine)
             self._look_for_news()
-            if self._clock() >= self._next_cleaning:
+            if self._clock() >= self._next_cleaning and not self._silent:
                 self._next_cleaning = self._clock() + DAY_S
                 clean_up(self._config, self._ledger)
         except EnvironmentFault as fault:
@@ -294,7 +300,10 @@ class Service:
         return {**self.worker.waits(), **self._lost()}
 
     def _lost(self) -> dict[Path, tuple[str, str]]:
-        return {place: (reason, "mount it again") for place, reason in self.watcher.missing().items()}
+        return {
+            folder: (reason, "bring its server back" if folder in self._silent else "mount it again")
+            for folder, reason in self.watcher.missing().items()
+        }
 
     def _folders(self, _request: Mapping[str, Any]) -> Mapping[str, Any]:
         return folders_for_people(self._config, self._ledger, self._waiting(), self.watcher.missing())

@@ -9,9 +9,10 @@ import logging
 import os
 import random
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from daemon.config_model import Folder
 from daemon.inotify import Inotify
@@ -41,6 +42,7 @@ class _Watched:
     waiting: dict[str, _Candidate] = field(default_factory=dict)
     known: dict[str, Identity] = field(default_factory=dict)
     missing: str | None = None
+    silent: bool = False
     refused: set[str] = field(default_factory=set)
     """Directories that could not be listed: told once."""
     writers_unseen: str | None = None
@@ -123,23 +125,47 @@ class Watcher:
         for watched in self._watched:
             watched.known.pop(os.fspath(source), None)
 
-    def tick(self) -> list[Found]:
+    def tick(self, silent: Mapping[Path, str] = MappingProxyType({})) -> list[Found]:
         """Look at what events hint at, or at everything when it is time, and return what is finished and new.
 
-        The caller queues those and calls `queued`; what it does not confirm comes again.
+        The caller queues those and calls `queued`; what it does not confirm comes again. The watched folders in
+        `silent` do not answer, for that reason, and are not looked at.
         """
+        for watched in self._watched:
+            self._hear(watched, silent.get(watched.folder.input))
         self._read_events()
         self._tell_what_left()
         if self._clock() >= self._next_scan:
             self._hints.clear()
-            for watched in self._watched:
+            for watched in self._answering:
                 self._scan_root(watched)
             self.scans += 1
             self._next_scan = self._clock() + self._rescan_s * random.uniform(0.9, 1.1)  # noqa: S311
         hints, self._hints = self._hints, {}
         for path, is_directory in hints.items():
             self._follow_hint(path, is_directory=is_directory)
-        return [found for watched in self._watched for found in self._settled(watched)]
+        return [found for watched in self._answering for found in self._settled(watched)]
+
+    @property
+    def _answering(self) -> list[_Watched]:
+        return [watched for watched in self._watched if not watched.silent]
+
+    def _hear(self, watched: _Watched, silent: str | None) -> None:
+        """Note whether a folder answers; one that does again is listed at once, for its events went unheard."""
+        if silent is None and watched.silent:
+            self.rescan_soon()
+        watched.silent = silent is not None
+        if silent is not None:
+            self._note_missing(watched, silent)
+
+    @staticmethod
+    def _note_missing(watched: _Watched, problem: str | None) -> None:
+        if problem != watched.missing:
+            if problem:
+                log.warning("%s: %s; jobs wait until it is back (is a mount lost?)", printable(watched.root), problem)
+            else:
+                log.info("%s: is back", printable(watched.root))
+            watched.missing = problem
 
     def queued(self, found: Iterable[Found]) -> None:
         """These are in the ledger."""
@@ -175,7 +201,7 @@ class Watcher:
         self._left.clear()
 
     def _follow_hint(self, path: str, *, is_directory: bool) -> None:
-        for watched in self._watched:
+        for watched in self._answering:
             if path.startswith(f"{watched.root}/"):
                 relative = path[len(watched.root) + 1 :]
                 parts = relative.split("/")
@@ -196,12 +222,7 @@ class Watcher:
             problem = None if is_folder else "is not a folder"
         except OSError as error:
             problem = error.strerror or str(error)
-        if problem != watched.missing:
-            if problem:
-                log.warning("%s: %s; jobs wait until it is back (is a mount lost?)", printable(watched.root), problem)
-            else:
-                log.info("%s: is back", printable(watched.root))
-            watched.missing = problem
+        self._note_missing(watched, problem)
         if problem:
             return
         seen: set[str] = set()

@@ -36,6 +36,8 @@ STOP_GRACE_S = 10.0
 """Seconds that a job's process has for an orderly end."""
 OUTLIVED_S = 600.0
 """Seconds of work after which a job is not what makes the service die: earlier deaths are forgotten."""
+_PAUSE_LOOK_S = 1.0
+"""How often it is looked for the file that lets a running job wait."""
 _LAST_WORDS_S = 5.0
 """Seconds more, for the ledger's disk; if it refuses so long, the job counts as interrupted at the next start."""
 
@@ -56,6 +58,7 @@ class Worker:
         self._claims = Claims(self._shop)
         self._conclusions = Conclusions(self._shop)
         self._drain_until: float | None = None
+        self._looked_at_pauses = float("-inf")
         self._told: deque[str] = deque(maxlen=1000)
         self.at_work: list[Running] = []
 
@@ -159,14 +162,21 @@ class Worker:
         self.at_work.remove(running)
         self._shop.cluster.over(running.job.id)
 
+    def leave_alone(self, silent: Collection[Path]) -> None:
+        """Touch nothing of these watched folders, which do not answer, until told otherwise."""
+        self._shop.leave_alone(silent)
+
     def tick(self, *, missing: Mapping[Path, str], may_begin: bool = True) -> None:
         """Go on; begin another job only if it `may_begin`. `missing` are the watched folders that cannot be listed.
 
         Raises `EnvironmentFault` of the ledger.
         """
         halted = halt(self._shop.config, self._shop.ledger, now=time.time()) is not None
+        looks = self._shop.clock() >= self._looked_at_pauses + _PAUSE_LOOK_S
+        self._looked_at_pauses = self._shop.clock() if looks else self._looked_at_pauses
         for running in list(self.at_work):
-            running.draining = halted or self._stopping or self._is_paused(running)
+            running.paused = self._is_paused(running) if looks else running.paused
+            running.draining = halted or self._stopping or running.paused
             self._attend(running)
         if len(self.at_work) < self._most_at_work:
             self._conclusions.remove_leftovers()
@@ -181,21 +191,26 @@ class Worker:
         return self.files.paused(running.folder, running.job.source, running.job.kind) is not None
 
     def _attend(self, running: Running) -> None:
+        silent = running.folder.input in self._shop.silent
         running.hear()
+        if silent:
+            running.excuse()
         self._pass_on_warnings(running)
         if running.cluster is not None:
             self._shop.cluster.note(running.job.id, running.cluster)
             running.cluster = None
-        while running.outcome is None and running.plans:
+        while running.outcome is None and running.plans and not silent:
             accept_plan(self._shop, running, running.plans[0])
             running.plans.popleft()
         self._record_segments(running)
         self._end_in_order(running)
-        if running.outcome is None:
+        if running.outcome is None and not silent:
             running.outcome = running.verdict()
         if not running.outlived and running.seconds > OUTLIVED_S:
             self._shop.ledger.outlived(running.job)
             running.outlived = True
+        if silent and not isinstance(running.outcome, Stopped):
+            return
         if running.outcome is not None and running.ended():
             self._conclusions.conclude(running, running.outcome, stopping=self._stopping)
             self._shop.tally.note(running.outcome)

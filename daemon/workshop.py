@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from daemon.cluster.view import ClusterView
@@ -39,12 +39,22 @@ class Workshop:
         self.files = FolderFiles()
         self.tally = Tally()
         self.cluster = ClusterView()
+        self.silent: Collection[Path] = ()
+        """Watched folders whose places do not answer, and are not to be touched."""
         self.pauses = Pauses(config.state_dir, config.work_dir, clock=clock)
 
     @property
     def folders(self) -> Mapping[Path, Folder]:
         """By their input."""
         return {folder.input: folder for folder in self.config.folders}
+
+    def leave_alone(self, silent: Collection[Path]) -> None:
+        """These do not answer now; all others do."""
+        self.silent = self.files.silent = silent
+
+    def waits(self, folder: Folder) -> bool:
+        """Whether nothing of a folder is to be touched now."""
+        return folder.input in self.silent or self.pauses.is_paused(folder)
 
     def pause(self, folder: Folder, fault: KakudaiError) -> None:
         """Let the folder's jobs wait until the fault is over; told once."""

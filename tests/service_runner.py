@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,8 @@ from daemon.asking import status_of
 from daemon.config import load_config
 
 PATIENCE_S = 60.0
+
+_Found = TypeVar("_Found")
 
 CONFIG = """
 state_dir: state
@@ -33,12 +35,13 @@ folders:
 """
 
 
-def eventually(condition: Callable[[], object], *, patience_s: float = PATIENCE_S) -> None:
-    """Wait until `condition` holds; fail with what it is about when it does not in time."""
+def eventually(condition: Callable[[], _Found], *, patience_s: float = PATIENCE_S) -> _Found:
+    """Wait until `condition` holds, and return what it found; fail when it does not in time."""
     deadline = time.monotonic() + patience_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < deadline, f"not within {patience_s:g} s"
         time.sleep(0.02)
+    return found
 
 
 def write_picture(path: Path, *, width: int = 48, height: int = 32, seed: int = 1) -> None:

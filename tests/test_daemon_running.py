@@ -156,6 +156,23 @@ def test_one_that_beats_but_gets_nowhere_is_ended() -> None:
     process.close()
 
 
+def test_one_whose_places_do_not_answer_is_excused() -> None:
+    process, now = _Says(PROGRESS), [0.0]
+    running = _running(process)
+    running._clock = lambda: now[0]
+    running.hear()
+    for now[0] in (3000.0, 6000.0):
+        running.excuse()
+    now[0] = 6001.0
+    os.write(process._end, b'{"event": "beat"}\n')
+    running.hear()
+    assert running.verdict() is None
+    died, refused = Failed("ProcessingError", "hung", "r"), Failed("InputError", "damaged", "r")
+    assert died.after_silence().is_fault(running.job)
+    assert refused.after_silence() == refused
+    process.close()
+
+
 PLANNED = (
     b'{"event": "planned", "kind": "episode", "sha256": "'
     + b"0" * 64

@@ -112,6 +112,23 @@ def test_a_writer_is_not_looked_for_through_a_link(tmp_path: Path) -> None:
         assert writer_of(str(tmp_path / "link" / "a.mkv"), "file") is False
 
 
+def test_a_folder_that_does_not_answer_is_not_looked_at(
+    inbox: Path, desk_for: Callable[..., _Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = desk_for()
+    assert desk.after(0) == []
+    (inbox / "a.png").write_bytes(b"x")
+    with monkeypatch.context() as patches:
+        for module, name in (("os", "scandir"), ("os", "lstat"), ("os", "stat"), ("pathlib.Path", "stat")):
+            patches.setattr(f"{module}.{name}", lambda *_: pytest.fail("it would be caught"))
+        desk.now += 120
+        assert desk.watcher.tick({inbox: "does not answer"}) == []
+        assert desk.watcher.missing() == {inbox: "does not answer"}
+    assert desk.after(1) == []
+    assert desk.watcher.missing() == {}
+    assert desk.after(6) == ["a.png"]
+
+
 def test_what_is_queued_and_not_confirmed_comes_again(inbox: Path, desk_for: Callable[..., _Desk]) -> None:
     (inbox / "a.png").write_bytes(b"x")
     desk = desk_for()

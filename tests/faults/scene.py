@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,6 +50,39 @@ def mounted(target: Path, *how: str) -> Iterator[None]:
 
 _FUSE = Path("/dev/fuse")
 needs_fuse = pytest.mark.skipif(not os.access(_FUSE, os.R_OK | os.W_OK), reason="needs root and /dev/fuse")
+
+
+@contextmanager
+def bound(behind: Path, target: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """What lies in `behind`, on a mount of the process that is given: stop it, and nothing there answers any more."""
+    behind.mkdir()
+    target.mkdir(exist_ok=True)
+    device = target.stat().st_dev
+    process = subprocess.Popen(["bindfs", "-f", "-o", "direct_io", str(behind), str(target)], stderr=subprocess.PIPE)
+    try:
+        while target.stat().st_dev == device:
+            if process.poll() is not None:
+                assert process.stderr is not None
+                pytest.skip(f"cannot mount here: {process.stderr.read().decode().strip()}")
+            time.sleep(0.01)
+        yield process
+    finally:
+        process.send_signal(signal.SIGCONT)
+        subprocess.run(["umount", "--lazy", str(target)], check=process.poll() is None)
+        process.wait(timeout=60)
+        assert process.stderr is not None
+        process.stderr.close()
+
+
+@contextmanager
+def hanging(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Stop a mount's process for a while; not in the moment in which a service that was asked looks into it."""
+    time.sleep(0.5)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
 
 
 @contextmanager

@@ -60,6 +60,7 @@ ROWS = (
     "mount_dies",
     "foreign_modes",
     "inodes_change",
+    "mount_hangs",
 )
 
 _INTRODUCTION = """# Reliability

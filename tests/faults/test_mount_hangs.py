@@ -1,0 +1,62 @@
+"""A mount that does not answer at all, as a hard NFS mount while its server is away (bindfs, its process stopped)."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from shutil import which
+
+import pytest
+
+from tests.faults.conftest import Seen
+from tests.faults.scene import assert_each_once, bound, hanging, needs_fuse
+from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
+
+pytestmark = [needs_fuse, pytest.mark.skipif(which("bindfs") is None, reason="bindfs is not installed")]
+
+_TWO = CONFIG.replace("rescan_s: 1", "rescan_s: 3") + "  - {input: in2, output: out2, profile: fast, settle_s: 0.2}\n"
+_IMPATIENT = CONFIG.replace("rescan_s: 1", "rescan_s: 60") + "limits: {silence_s: 10}\nworker: {stall_s: 10}\n"
+_LONGER_THAN_THAT_S = 20.0
+
+
+@pytest.mark.parametrize("place", ["in", "out"])
+def test_the_other_folder_is_worked_on_across_a_restart(tmp_path: Path, seen: Seen, place: str) -> None:
+    with ServiceRunner(tmp_path, _TWO) as service, bound(tmp_path / "behind", tmp_path / place) as process:
+        service.start()
+        with hanging(process):
+            reasons = eventually(lambda: [wait["reason"] for wait in service.status()["waiting"]])
+            assert reasons == ["does not answer" if place == "in" else f"{tmp_path / place} does not answer"]
+            if place == "out":
+                write_picture(service.inbox / "a.png", seed=1)
+            write_picture(tmp_path / "in2" / "b.png", seed=2)
+            service.wait_for(delivered=1)
+            assert service.stop() == 0
+            service.start()
+            write_picture(tmp_path / "in2" / "c.png", seed=3)
+            service.wait_for(delivered=2)
+            assert [wait["reason"] for wait in service.status()["waiting"]] == reasons
+        if place == "in":
+            write_picture(service.inbox / "a.png", seed=1)
+        status = service.wait_for(delivered=3, queued=0, failed=0)
+        assert all(job["failures"] == 0 for job in status["delivered"])
+        assert_each_once(service, ["a [64p].png"])
+        assert service.stop() == 0
+    seen(f"{place}: said so, the other folder was worked on, across a restart too; went on by itself", lost=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["in", "out"])
+def test_in_the_middle_of_an_episode(tmp_path: Path, seen: Seen, place: str) -> None:
+    with ServiceRunner(tmp_path, _IMPATIENT) as service, bound(tmp_path / "behind", tmp_path / place) as process:
+        write_episode(service.inbox / "e.mkv", frames=1200, size="320x240")
+        service.start()
+        eventually(lambda: (service.status()["running"] or {}).get("done", 0) > 0)
+        with hanging(process):
+            eventually(lambda: service.status()["waiting"])
+            time.sleep(_LONGER_THAN_THAT_S)  # longer than anything else would be waited for
+            assert service.status()["running"] or service.count("queued")
+        (job,) = service.wait_for(delivered=1)["delivered"]
+        assert job["failures"] == 0
+        assert_each_once(service, ["e [480p].mkv"])
+        assert service.stop() == 0
+    seen(f"{place}, in the middle of an episode: no attempt used, delivered later", lost=0, partial=0)
