@@ -20,6 +20,7 @@ from daemon.cluster.settings import Cluster, check_cluster
 from daemon.cluster.shared_folder import sharing
 from daemon.config import default_config_path, load_config
 from daemon.config_model import Folder, Notify
+from daemon.knocks import Knocks
 from daemon.place import is_reachable, refuse_unsafe
 from daemon.places import polling_advice
 from daemon.space import free_bytes, size
@@ -190,9 +191,12 @@ def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
     yield from _notifications(loaded.notify, send=send)
     yield Finding("work files", "ok", f"{loaded.work_dir}, {size(free_bytes(loaded.work_dir))} free")
     yield from _cluster(loaded.cluster)
+    silent = Knocks().silent(path for folder in loaded.folders for path in (folder.input, folder.output))
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
-            if is_reachable(path):
+            if path in silent:
+                yield Finding(name, "missing", f"{path} does not answer", "bring the server of its mount back")
+            elif is_reachable(path):
                 yield _found_output(path) if name == "output" else _found_input(folder)
             else:
                 yield Finding(

@@ -37,7 +37,7 @@ STOP_GRACE_S = 10.0
 OUTLIVED_S = 600.0
 """Seconds of work after which a job is not what makes the service die: earlier deaths are forgotten."""
 _PAUSE_LOOK_S = 1.0
-"""How often it is looked for the file that lets a running job wait."""
+"""How often the file is looked for that lets a running job wait."""
 _LAST_WORDS_S = 5.0
 """Seconds more, for the ledger's disk; if it refuses so long, the job counts as interrupted at the next start."""
 

@@ -8,6 +8,7 @@ from shutil import which
 
 import pytest
 
+from daemon.cli import main
 from tests.faults.conftest import Seen
 from tests.faults.scene import assert_each_once, bound, hanging, needs_fuse
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
@@ -20,7 +21,9 @@ _LONGER_THAN_THAT_S = 20.0
 
 
 @pytest.mark.parametrize("place", ["in", "out"])
-def test_the_other_folder_is_worked_on_across_a_restart(tmp_path: Path, seen: Seen, place: str) -> None:
+def test_the_other_folder_is_worked_on_across_a_restart(
+    tmp_path: Path, seen: Seen, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
     with ServiceRunner(tmp_path, _TWO) as service, bound(tmp_path / "behind", tmp_path / place) as process:
         service.start()
         with hanging(process):
@@ -30,6 +33,8 @@ def test_the_other_folder_is_worked_on_across_a_restart(tmp_path: Path, seen: Se
                 write_picture(service.inbox / "a.png", seed=1)
             write_picture(tmp_path / "in2" / "b.png", seed=2)
             service.wait_for(delivered=1)
+            main(["check", "--config", str(service.config)])
+            assert f"{tmp_path / place} does not answer" in capsys.readouterr().out
             assert service.stop() == 0
             service.start()
             write_picture(tmp_path / "in2" / "c.png", seed=3)
