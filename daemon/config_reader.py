@@ -6,14 +6,13 @@ A complaint is one line that starts with the path of the key: `folders[1].profil
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import yaml
 
-from daemon.knocks import patiently
+from daemon.knocks import resolved
 from daemon.names import ignore_patterns
 from engine.parse_settings import SettingError, did_you_mean
 
@@ -215,10 +214,7 @@ def patterns(value: object) -> tuple[str, ...]:
 
 
 def path_below(base: Path) -> Callable[[object], Path]:
-    """A path: `~` is the home folder, relative ones start at `base`; links on the way are resolved.
-
-    Where a mount on the way does not answer, they are not: whatever reads the configuration is not to hang with it.
-    """
+    """A path: `~` is the home folder, relative ones start at `base`; links on the way are resolved."""
 
     def parse(value: object) -> Path:
         text = word(value)
@@ -228,6 +224,6 @@ def path_below(base: Path) -> Callable[[object], Path]:
             path = base / Path(text).expanduser()
         except RuntimeError as error:
             raise SettingError(f'"{text}": {error}') from None
-        return Path(patiently(lambda: os.path.realpath(path), otherwise=os.path.normpath(path.absolute())))
+        return resolved(path.absolute())
 
     return parse

@@ -10,7 +10,8 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from daemon.mounts import Mount, mount_of
 
 PATIENCE_S = 2.0
 """For an answer. Servers that are there take milliseconds, or a second when their disks have to spin up."""
+_MOST_LINKS = 40
+"""On the way to a file, as in Linux."""
 _FRESH_S = 0.05
 """For so long an answer holds. Just before a folder is looked at: a mount may die at any time."""
 
@@ -57,13 +60,38 @@ class Knocks:
         return {place for place, mount in mounts.items() if self._knocks[mount.number].thread.is_alive()}
 
 
-def patiently(call: Callable[[], str], *, otherwise: str) -> str:
-    """What `call` returns, or `otherwise` if it takes longer than `PATIENCE_S`. It must raise nothing."""
+def resolved(path: Path) -> Path:
+    """An absolute `path` without the links on its way; where a mount does not answer, those on mounts that may hang
+    are left in it.
+    """
     answers: list[str] = []
-    thread = threading.Thread(target=lambda: answers.append(call()), name="patience", daemon=True)
+    thread = threading.Thread(target=lambda: answers.append(_realpath(path)), name="resolve", daemon=True)
     thread.start()
     thread.join(PATIENCE_S)
-    return answers[0] if answers else otherwise
+    return Path(answers[0]) if answers else _resolved_here(path)
+
+
+_realpath = os.path.realpath
+
+
+def _resolved_here(path: Path) -> Path:
+    here, way, links = Path(path.anchor), deque(path.parts[1:]), 0
+    while way:
+        there = Path(os.path.normpath(here / way.popleft()))
+        mount = mount_of(there)
+        try:
+            target = None if mount is not None and mount.may_hang else there.readlink()
+        except OSError:  # no link
+            target = None
+        if target is None:
+            here = there
+        else:
+            links += 1
+            if links > _MOST_LINKS:
+                return path
+            here = Path(here.anchor) if target.is_absolute() else here
+            way.extendleft(reversed(target.parts[1:] if target.is_absolute() else target.parts))
+    return here
 
 
 def _ask(point: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from daemon import knocks
-from daemon.knocks import Knocks, patiently
+from daemon.knocks import Knocks, resolved
 from daemon.mounts import Mount
 
 _SHORT_S = 0.05
@@ -65,11 +65,37 @@ def test_one_that_is_away_does_not_keep_the_others_waiting(server: _Server) -> N
     server.up.set()
 
 
-def test_what_takes_too_long_is_done_without(server: _Server) -> None:
-    def call() -> str:
-        server.up.wait()
-        return "found"
+@pytest.fixture
+def links(tmp_path: Path) -> Path:
+    """`a/x` and `a/y` lead to `b`, in which `c` leads to `d`; `round` leads to itself."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / "d").mkdir()
+    (tmp_path / "a" / "x").symlink_to("../b")
+    (tmp_path / "a" / "y").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "c").symlink_to("../d")
+    (tmp_path / "round").symlink_to("round")
+    return tmp_path
 
-    assert patiently(call, otherwise="as it was") == "as it was"
-    server.up.set()
-    assert patiently(call, otherwise="as it was") == "found"
+
+@pytest.mark.parametrize("way", ["a/x/c/e", "a/y/c", "a/../b", "a/x/../d", "not/there", "b/c/..", "."])
+@pytest.mark.parametrize("answers", [True, False])
+def test_links_are_resolved(links: Path, monkeypatch: pytest.MonkeyPatch, way: str, answers: bool) -> None:
+    wanted = (links / way).resolve()
+    up = threading.Event()
+    if not answers:
+        monkeypatch.setattr(knocks, "_realpath", lambda _path: up.wait())
+        monkeypatch.setattr(knocks, "PATIENCE_S", _SHORT_S)
+    assert resolved(links / way) == wanted
+    assert resolved(links / "round") == links / "round"
+    up.set()
+
+
+def test_links_on_a_mount_that_may_hang_are_left(links: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    up = threading.Event()
+    monkeypatch.setattr(knocks, "_realpath", lambda _path: up.wait())
+    monkeypatch.setattr(knocks, "PATIENCE_S", _SHORT_S)
+    away = Mount(1, 1, links / "b", "nfs4", True)
+    monkeypatch.setattr(knocks, "mount_of", lambda path: away if path.is_relative_to(links / "b") else None)
+    assert resolved(links / "a" / "x" / "c") == links / "b" / "c"
+    up.set()
