@@ -17,8 +17,10 @@ from pathlib import Path
 
 from daemon.mounts import Mount, mount_of
 
-PATIENCE_S = 2.0
-"""For an answer. Servers that are there take milliseconds, or a second when their disks have to spin up."""
+PATIENCE_S = 5.0
+"""For an answer. A server that is there takes milliseconds, seconds if it has to wake up."""
+RESOLVING_S = 2.0
+"""For where a path leads."""
 _MOST_LINKS = 40
 """On the way to a file, as in Linux."""
 _FRESH_S = 0.05
@@ -67,7 +69,7 @@ def resolved(path: Path) -> Path:
     answers: list[str] = []
     thread = threading.Thread(target=lambda: answers.append(_realpath(path)), name="resolve", daemon=True)
     thread.start()
-    thread.join(PATIENCE_S)
+    thread.join(RESOLVING_S)
     return Path(answers[0]) if answers else _resolved_here(path)
 
 

@@ -85,7 +85,7 @@ def test_links_are_resolved(links: Path, monkeypatch: pytest.MonkeyPatch, way: s
     up = threading.Event()
     if not answers:
         monkeypatch.setattr(knocks, "_realpath", lambda _path: up.wait())
-        monkeypatch.setattr(knocks, "PATIENCE_S", _SHORT_S)
+        monkeypatch.setattr(knocks, "RESOLVING_S", _SHORT_S)
     assert resolved(links / way) == wanted
     assert resolved(links / "round") == links / "round"
     up.set()
@@ -94,7 +94,7 @@ def test_links_are_resolved(links: Path, monkeypatch: pytest.MonkeyPatch, way: s
 def test_links_on_a_mount_that_may_hang_are_left(links: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     up = threading.Event()
     monkeypatch.setattr(knocks, "_realpath", lambda _path: up.wait())
-    monkeypatch.setattr(knocks, "PATIENCE_S", _SHORT_S)
+    monkeypatch.setattr(knocks, "RESOLVING_S", _SHORT_S)
     away = Mount(1, 1, links / "b", "nfs4", True)
     monkeypatch.setattr(knocks, "mount_of", lambda path: away if path.is_relative_to(links / "b") else None)
     assert resolved(links / "a" / "x" / "c") == links / "b" / "c"
