@@ -66,14 +66,20 @@ def resolved(path: Path) -> Path:
     """An absolute `path` without the links on its way; where a mount does not answer, those on mounts that may hang
     are left in it.
     """
-    answers: list[str] = []
-    thread = threading.Thread(target=lambda: answers.append(_realpath(path)), name="resolve", daemon=True)
-    thread.start()
-    thread.join(RESOLVING_S)
-    return Path(answers[0]) if answers else _resolved_here(path)
+    if not any(thread.is_alive() for thread in _unanswered):
+        answers: list[str] = []
+        thread = threading.Thread(target=lambda: answers.append(_realpath(path)), name="resolve", daemon=True)
+        thread.start()
+        thread.join(RESOLVING_S)
+        if answers:
+            return Path(answers[0])
+        _unanswered[:] = [thread]
+    return _resolved_here(path)
 
 
 _realpath = os.path.realpath
+_unanswered: list[threading.Thread] = []
+"""The last that waits in vain: of many paths in one configuration, one is waited for."""
 
 
 def _resolved_here(path: Path) -> Path:
