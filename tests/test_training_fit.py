@@ -110,6 +110,13 @@ def test_divergence_stops_with_the_last_good_checkpoint(patches: Path, tmp_path:
     assert fit(patches, tmp_path / "run", recipe)  # and goes on from there once the patches are whole
 
 
+def test_divergence_in_the_only_batch_of_the_first_epoch_is_told(patches: Path, tmp_path: Path) -> None:
+    """Its loss was computed before the step that spoils the weights; the validation is the first to see it."""
+    recipe = tiny_recipe(fit__learning_rates={"msrcnn": 1e38}, fit__steps_per_epoch=1, fit__warm_up_steps=0)
+    with pytest.raises(ProcessingError, match=r"rose to nan in epoch 1; last good .*: none yet"):
+        fit(patches, tmp_path / "run", recipe)
+
+
 def _broken_copy(patches: Path, path: Path) -> Path:
     import h5py
 

@@ -64,6 +64,20 @@ def test_a_pack_for_another_recipe_is_refused(packed: Path, tmp_path: Path) -> N
         patches_from_pack(tmp_path / "none.h5", tmp_path / "p.h5", tiny_recipe())
 
 
+def test_a_job_waits_for_the_weights_it_starts_from(
+    packed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """They are there after one epoch already, and not yet what they will be."""
+    two, three = JOBS
+    assert fit_all(packed, tmp_path, [three], overrides={}) == ["three"]
+    patches_from_pack(packed, tmp_path / "two.patches.h5", two.resolved(tmp_path, {}))
+    assert not fit(tmp_path / "two.patches.h5", tmp_path / "two", two.resolved(tmp_path, {}), time_limit_s=0)
+    assert fit_all(packed, tmp_path, [three], overrides={}) == ["three"]
+    assert "three: waits for two" in "".join(capfd.readouterr())
+    assert not (tmp_path / "three").exists()
+    assert fit_all(packed, tmp_path, JOBS, overrides={}) == []
+
+
 @pytest.mark.slow
 def test_sittings_on_two_machines_end_as_one_sitting(packed: Path, tmp_path: Path) -> None:
     """The first machine trains one job and a part of the next; the second goes on elsewhere from the tar alone."""

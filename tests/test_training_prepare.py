@@ -133,6 +133,15 @@ def test_a_split_by_counts_is_exact(tmp_path: Path) -> None:
         split_pictures(pictures_below(tmp_path), Split(16, 2, 2), seed=0, distance=8)
 
 
+def test_look_alikes_that_leave_too_few_for_a_side_are_told(tmp_path: Path) -> None:
+    (picture,) = write_blobs(tmp_path, 1)
+    for number in range(5):
+        (tmp_path / f"{number}.png").write_bytes(picture.read_bytes())
+    for split in (Split(1, 2, 2), Split(0.4, 0.3, 0.3)):
+        with pytest.raises(InputError, match=r"pictures are left for .*: all resemble each other"):
+            split_pictures(pictures_below(tmp_path), split, seed=0, distance=8)
+
+
 def test_a_manifest_decides_and_look_alikes_leave_the_training_side(tmp_path: Path) -> None:
     files = write_blobs(tmp_path, 4)
     copy = tmp_path / "copy.png"
@@ -194,6 +203,22 @@ def test_an_existing_patch_file_is_not_replaced(tmp_path: Path) -> None:
     write_blobs(tmp_path / "in", 8)
     (tmp_path / "out.h5").write_text("precious")
     with pytest.raises(OutputError, match="exists already"):
+        prepare(tmp_path / "in", tmp_path / "out.h5", tiny_recipe())
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    write_blobs(tmp_path / "in", 8)
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="cannot be written: Not a directory"):
+        prepare(tmp_path / "in", tmp_path / "file" / "below" / "out.h5", tiny_recipe())
+
+
+def test_a_manifest_of_another_kind_is_told(tmp_path: Path) -> None:
+    write_blobs(tmp_path / "in", 8)
+    (tmp_path / "in" / "manifest.csv").write_text("title,year\nNico,2021\n")
+    with pytest.raises(
+        InputError, match=r"manifest\.csv: does not tell where pictures are from \(KeyError\('file'\)\)"
+    ):
         prepare(tmp_path / "in", tmp_path / "out.h5", tiny_recipe())
 
 

@@ -87,6 +87,18 @@ def test_a_recipe_file_of_ones_own(tmp_path: Path) -> None:
     mine.write_text("- not a mapping")
     with pytest.raises(ConfigError):
         read_recipe(str(mine))
+    mine.write_text("name: mine\nfit: []\n")
+    with pytest.raises(ConfigError, match="fit: a mapping of knobs is needed"):
+        read_recipe(str(mine), {"fit.batch": 7})
+
+
+@pytest.mark.parametrize(("word", "told"), [("fit.batch", "not KNOB=VALUE"), ("fit.batch=[", "not a value in YAML")])
+def test_a_knob_that_cannot_be_set_is_refused(word: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["fit-all", "--pack", "p.h5", "--runs", "r", "--set"]
+    assert overrides_of(parser().parse_args([*command, "fit.batch=7", "scale=3"])) == {"fit.batch": 7, "scale": 3}
+    with pytest.raises(SystemExit):
+        parser().parse_args([*command, word])
+    assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["prepare", "fit", "evaluate", "export", "pack", "fit-all"])

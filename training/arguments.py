@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -193,6 +192,7 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         nargs="+",
+        type=_pair,
         default=[],
         metavar="KNOB=VALUE",
         help="override knobs of every entry: --set fit.batch=64 'fit.phases=[{loss: mse, epochs: 5}]'",
@@ -200,7 +200,9 @@ def _add_plan(command: argparse.ArgumentParser) -> None:
 
 
 def _add_recipe(command: argparse.ArgumentParser, knobs: type, group: str) -> None:
-    command.add_argument("--recipe", default="kakudai", help="kakudai (default), paper, or a YAML file")
+    command.add_argument(
+        "--recipe", default="kakudai", help="kakudai (default), paper, subpixel, restore, or a YAML file"
+    )
     told = command.add_argument_group(
         "knobs, which override the recipe (values as in YAML)", "what they are by default is written in the recipe"
     )
@@ -219,13 +221,14 @@ def _add_recipe(command: argparse.ArgumentParser, knobs: type, group: str) -> No
 def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
     """The knobs given on the command line: `fit.batch` → 8."""
     given = {name[5:]: value for name, value in vars(arguments).items() if name.startswith("knob:")}
-    return given | dict(_pairs(getattr(arguments, "set", ())))
+    return given | dict(getattr(arguments, "set", ()))
 
 
-def _pairs(words: Iterable[str]) -> Iterable[tuple[str, Any]]:
-    for word in words:
-        name, _, value = word.partition("=")
-        yield name, _yaml(value)
+def _pair(word: str) -> tuple[str, Any]:
+    name, equals, value = word.partition("=")
+    if not equals:
+        raise argparse.ArgumentTypeError(f"not KNOB=VALUE: {word}")
+    return name, _yaml(value)
 
 
 def _yaml(text: str) -> Any:

@@ -126,7 +126,8 @@ class _Training:
         mse = self._validate()
         best = self._progress.best_validation_mse
         if not math.isfinite(mse) or (best is not None and mse > DIVERGED * best):
-            raise self._diverged(f"the validation error rose to {mse:.3g} in epoch {epoch + 1} (best: {best:.3g})")
+            before = "" if best is None else f" (best: {best:.3g})"
+            raise self._diverged(f"the validation error rose to {mse:.3g} in epoch {epoch + 1}{before}")
         self._progress.epochs = epoch + 1
         self._progress.seconds += time.monotonic() - begun
         line = self._line(total / self._steps, mse)

@@ -78,6 +78,10 @@ def fit_all(
         if deadline is not None and time.monotonic() >= deadline:
             unfinished.append(job.name)
             continue
+        if job.start_from and not _is_finished(runs / job.start_from):
+            tqdm.write(f"{job.name}: waits for {job.start_from}")
+            unfinished.append(job.name)
+            continue
         tqdm.write(f"{job.name}: {recipe.network} {recipe.scale}x after {recipe.upsampling}, recipe {recipe.name}")
         patches = runs / f"{job.name}.patches.h5"
         if not patches.is_file():
@@ -99,9 +103,9 @@ def keep_results(runs: Path, results: Path, jobs: Sequence[Job]) -> None:
         with tarfile.open(part, "w") as tar:
             for job in jobs:
                 folder = runs / job.name
-                done = (folder / "recipe.yaml").is_file() and _is_done(folder, RunFolder(folder).recipe())
+                finished = _is_finished(folder)
                 for path in sorted(folder.glob("*")):
-                    if not (done and path.name.startswith("state-")):
+                    if not (finished and path.name.startswith("state-")):
                         tar.add(path, arcname=f"{job.name}/{path.name}")
         part.replace(results)
 
@@ -117,6 +121,11 @@ def take_up(results: Path, runs: Path) -> None:
         raise MissingInputError("no such results", remedy="check --take-up", path=results) from error
     except (tarfile.TarError, OSError) as error:
         raise InputError(f"not the results of fit-all ({error})", remedy="check --take-up", path=results) from error
+
+
+def _is_finished(folder: Path) -> bool:
+    """Whether a run is done by the recipe that it was begun with."""
+    return (folder / "recipe.yaml").is_file() and _is_done(folder, RunFolder(folder).recipe())
 
 
 def _is_done(folder: Path, recipe: Recipe) -> bool:

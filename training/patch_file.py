@@ -66,7 +66,9 @@ class Order:
         count = int(self._data.shape[0])
         if count < batch:
             raise InputError(
-                f"{count} patches are fewer than a batch of {batch}", remedy="prepare more patches or lower --batch"
+                f"{count} patches are fewer than a batch of {batch}",
+                remedy="prepare more patches or lower --batch",
+                path=Path(group.file.filename),
             )
         self._run = min(RUN, count)
         self._runs = count // self._run

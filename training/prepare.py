@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from engine import measure
-from engine.errors import OutputError
+from engine.errors import InputError, OutputError
+from engine.files import storing
 from training import degrade
 from training.patches import Plane, write_patches
 from training.pictures import pictures_below, read_each
@@ -34,7 +35,8 @@ def prepare(images: Path, out: Path, recipe: Recipe, *, manifest: Path | None = 
         raise OutputError("exists already", remedy="remove it, or choose another --out", path=out)
     sides = sides_of(images, recipe, manifest=manifest)
     manifest_path = out.with_suffix(".split.csv")
-    out.parent.mkdir(parents=True, exist_ok=True)
+    with storing(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
     facts = {
         "prepare": plain(recipe)["prepare"],
         "pictures": {side: len(getattr(sides, side)) for side in ("training", "validation", "test", "left_out")},
@@ -65,15 +67,25 @@ def read_planes(files: Iterable[Path], recipe: Recipe, *, told: str) -> Iterator
 
 def sources(images: Path, files: list[Path]) -> list[dict[str, Any]]:
     """Pictures per source, artist and licence, as `manifest.csv` in the folder and the one above tell (file, source,
-    licence, artist). Those that neither tells of are counted too, as `UNTOLD`: a card names all that went in."""
+    licence, artist). Those that neither tells of are counted too, as `UNTOLD`: a card names all that went in.
+
+    Raises `InputError` for a manifest.csv that is another kind of file.
+    """
     told: dict[Path, tuple[str, str, str]] = {}
     for manifest in (images / "manifest.csv", images.parent / "manifest.csv"):
         if not manifest.is_file():
             continue
-        with manifest.open(encoding="utf-8", newline="") as rows:
-            for row in csv.DictReader(rows):
-                key = (row.get("source", ""), row.get("artist", ""), row.get("licence", ""))
-                told[manifest.parent / row["file"]] = key
+        try:
+            with manifest.open(encoding="utf-8", newline="") as rows:
+                for row in csv.DictReader(rows):
+                    key = (row.get("source") or "", row.get("artist") or "", row.get("licence") or "")
+                    told[manifest.parent / row["file"]] = key
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"does not tell where pictures are from ({error!r})",
+                remedy="a CSV with the columns file, source, licence and artist; or give it another name",
+                path=manifest,
+            ) from error
     counted = Counter(told.get(file, (UNTOLD, "", "")) for file in files)
     return [
         {"source": source, "artist": artist, "licence": licence, "pictures": count}

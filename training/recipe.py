@@ -9,7 +9,7 @@ import difflib
 import enum
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +175,7 @@ def read_recipe(name_or_path: str, overrides: Mapping[str, Any] | None = None) -
     if not isinstance(tree, dict):
         raise _refused(["a recipe is a mapping of knobs"], path)
     for key, value in (overrides or {}).items():
-        _set(tree, key, value)
+        tree = _with(tree, key.split("."), value)
     return parse_recipe(tree, path)
 
 
@@ -226,11 +226,13 @@ def _refused(problems: list[str], path: Path | None) -> ConfigError:
     return error
 
 
-def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    *groups, last = key.split(".")
-    for group in groups:
-        tree = tree.setdefault(group, {})
-    tree[last] = value
+def _with(tree: Any, keys: Sequence[str], value: Any) -> Any:
+    """The tree with another value there; as it is where that would be within something that is no mapping."""
+    if not keys:
+        return value
+    if not isinstance(tree, dict):
+        return tree
+    return {**tree, keys[0]: _with(tree.get(keys[0], {}), keys[1:], value)}
 
 
 def _contradictions(recipe: Recipe) -> list[str]:

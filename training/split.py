@@ -86,15 +86,16 @@ def split_pictures(files: list[Path], split: Split, *, seed: int, distance: int)
             if len(group) <= room:
                 taken[side] += group
                 groups.remove(group)
-        if by_count and len(taken[side]) < wanted[side]:
+        if by_count and len(taken[side]) < wanted[side] and groups:
             group = min(groups, key=len)
             room = wanted[side] - len(taken[side])
             taken[side] += group[:room]
             left_out += group[room:]
             groups.remove(group)
-        if wanted[side] and not taken[side]:
+        if len(taken[side]) < (wanted[side] if by_count else min(1, wanted[side])):
             raise InputError(
-                f"nothing is left for {side}: all pictures resemble each other, or there are too few",
+                f"{len(taken[side])} of {wanted[side]} pictures are left for {side}: all resemble each other, or there "
+                "are too few",
                 remedy="add different pictures, raise the share, or give the split as a --manifest",
                 path=files[0].parent,
             )
