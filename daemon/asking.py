@@ -9,9 +9,12 @@ from typing import Any
 
 from daemon.config_model import Config
 from daemon.control import ask
+from daemon.folder_files import FolderFiles
+from daemon.knocks import Knocks
 from daemon.ledger import Ledger
 from daemon.lock import AlreadyOwned, state_lock
 from daemon.orders import Orders
+from daemon.places import SILENT_REMEDY, silent_folders
 from daemon.rates import KnownRate
 from daemon.status import snapshot
 from engine.errors import EnvironmentFault, MissingInputError, ProcessingError
@@ -76,7 +79,7 @@ def order(config: Config, request: Mapping[str, Any]) -> dict[str, Any]:
             with state_lock(config.state_dir):
                 ledger = Ledger(config.state_dir / "ledger.db")
                 try:
-                    orders = Orders(ledger, snapshot=partial(snapshot, config, ledger, service_runs=False))
+                    orders = Orders(ledger, snapshot=partial(_state_without_service, config, ledger))
                     return _done(orders.answer(request))
                 finally:
                     ledger.close()
@@ -84,6 +87,13 @@ def order(config: Config, request: Mapping[str, Any]) -> dict[str, Any]:
             if time.monotonic() >= deadline:
                 raise
             time.sleep(0.1)
+
+
+def _state_without_service(config: Config, ledger: Ledger) -> dict[str, Any]:
+    files = FolderFiles()
+    files.silent = silent = silent_folders(config, Knocks())
+    waiting = {folder: (reason, SILENT_REMEDY) for folder, reason in silent.items()}
+    return snapshot(config, ledger, waiting=waiting, service_runs=False, files=files)
 
 
 def _ask_service(config: Config, request: Mapping[str, Any]) -> dict[str, Any] | None:

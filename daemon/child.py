@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -16,9 +17,13 @@ from typing import IO, Any
 from daemon.request import Request
 from engine.errors import EnvironmentFault
 
+log = logging.getLogger(__name__)
+
 STATE_VARIABLE = "KAKUDAI_STATE_DIR"
 """Set for a job's process and all it starts, so that what outlives a killed service can be found and ended."""
 
+_GONE_S = 5.0
+"""Seconds that a killed process has to be gone."""
 _LARGEST_LOG = 1 << 20
 _KEPT_LOG = 1 << 18
 _STDIN_BYTES = 1 << 20
@@ -36,6 +41,7 @@ class JobProcess:
         self, request: Request, *, state_dir: Path, log_path: Path, module: str = "daemon.job_process"
     ) -> None:
         self._buffer = bytearray()
+        self._left_behind = False
         log_path.parent.mkdir(parents=True, exist_ok=True)
         read_end, write_end = os.pipe2(os.O_CLOEXEC)
         try:
@@ -101,11 +107,19 @@ class JobProcess:
             self._process.terminate()
 
     def kill(self) -> None:
-        """End it and all it started, at once, and wait until they are gone."""
-        if self._process.poll() is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        """End it and all it started, at once, and wait until they are gone, a little.
+
+        One that waits for a disk or mount that does not answer is gone as soon as that does, and does nothing more.
+        """
+        if self._process.poll() is not None or self._left_behind:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        try:
+            self._process.wait(_GONE_S)
+        except subprocess.TimeoutExpired:
+            self._left_behind = True
+            log.warning("process %d was killed, but waits for a disk or mount that does not answer", self.pid)
 
     def close(self) -> None:
         """End it if it still runs, and let go of its pipes."""
@@ -154,8 +168,8 @@ def end_orphans(state_dir: Path) -> list[int]:
     return killed
 
 
-def _wait_until_gone(pids: list[int], *, patience_s: float = 5.0) -> None:
-    deadline = time.monotonic() + patience_s
+def _wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + _GONE_S
     while any(_lives(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.01)
 

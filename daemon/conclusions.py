@@ -110,6 +110,8 @@ class Conclusions:
 
     def remove_work_files(self, job: Job) -> None:
         """Of a job that is over; what cannot be removed now goes with the daily cleaning."""
+        if job.folder in self._shop.silent:
+            return
         try:
             remove(self._shop.work_dir(job))
         except (EnvironmentFault, OutputError) as error:

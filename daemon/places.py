@@ -16,6 +16,9 @@ from engine.errors import ConfigError, OutputError
 
 log = logging.getLogger(__name__)
 
+SILENT_REMEDY = "bring its server back"
+"""Of a folder that does not answer."""
+
 
 def silent_folders(config: Config, knocks: Knocks) -> dict[Path, str]:
     """Watched folders (their inputs) that are not to be touched, and why: a place of theirs does not answer."""

@@ -178,6 +178,8 @@ class Previews:
             return "the service is ending"
         if job.state not in PREVIEWED:
             return f"it is {job.state}"
+        if job.folder in self._worker.files.silent:
+            return "its folder does not answer"
         seen = look(os.fspath(job.source), job.kind)
         if job.superseded or seen is None or not job.identity.same_file(seen.identity):
             return "its file has left or changed since"

@@ -27,7 +27,7 @@ from daemon.lock import state_lock
 from daemon.looks import folders_for_people
 from daemon.notify import is_managed, notify, watchdog_interval_s
 from daemon.orders import Orders
-from daemon.places import prepare_folders, refuse_reload, silent_folders
+from daemon.places import SILENT_REMEDY, prepare_folders, refuse_reload, silent_folders
 from daemon.previews import Previews
 from daemon.rebuild import open_ledger
 from daemon.settling import folder_is_lost
@@ -301,7 +301,7 @@ class Service:
 
     def _lost(self) -> dict[Path, tuple[str, str]]:
         return {
-            folder: (reason, "bring its server back" if folder in self._silent else "mount it again")
+            folder: (reason, SILENT_REMEDY if folder in self._silent else "mount it again")
             for folder, reason in self.watcher.missing().items()
         }
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
+import struct
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -48,7 +51,7 @@ def mounted(target: Path, *how: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", str(target)], check=True)
 
 
-_FUSE = Path("/dev/fuse")
+_FUSE, _FUSE_INIT = Path("/dev/fuse"), 26
 needs_fuse = pytest.mark.skipif(not os.access(_FUSE, os.R_OK | os.W_OK), reason="needs root and /dev/fuse")
 
 
@@ -86,17 +89,52 @@ def hanging(process: subprocess.Popen[bytes]) -> Iterator[None]:
 
 
 @contextmanager
+def deaf_mount(target: Path) -> Iterator[threading.Event]:
+    """A mount whose other end takes what it is asked and never answers: not even SIGKILL ends who waits for it.
+
+    The event is set once it was asked.
+    """
+    asked = threading.Event()
+    with _fuse(target) as device:
+        listener = threading.Thread(target=_take_and_never_answer, args=(device, asked), daemon=True)
+        listener.start()
+        yield asked
+    listener.join(10)
+
+
+def _take_and_never_answer(device: int, asked: threading.Event) -> None:
+    """But for the first request, by which the two ends agree on a version of FUSE's protocol (linux/fuse.h)."""
+    with contextlib.suppress(OSError):  # ENODEV: the mount has ended
+        while request := os.read(device, 1 << 20):
+            _, opcode, unique = struct.unpack_from("=IIQ", request)
+            if opcode == _FUSE_INIT:
+                answer = struct.pack("=IIIIHHI", 7, 22, 0, 0, 0, 0, 4096)
+                os.write(device, struct.pack("=IiQ", 16 + len(answer), 0, unique) + answer)
+            else:
+                asked.set()
+
+
+@contextmanager
 def dead_mount(target: Path) -> Iterator[None]:
     """A mount whose other end has died, as sshfs or rclone do: all that is asked of it is answered with ENOTCONN."""
+    with _fuse(target) as device:
+        os.close(device)
+        yield
+
+
+@contextmanager
+def _fuse(target: Path) -> Iterator[int]:
+    """A FUSE mount, by its device; what waits for an answer ends with one."""
     libc = ctypes.CDLL(None, use_errno=True)
     device = os.open(_FUSE, os.O_RDWR | os.O_CLOEXEC)
     try:
         options = f"fd={device},rootmode=40000,user_id=0,group_id=0".encode()
-        if libc.mount(b"dead", os.fsencode(target), b"fuse", 0, options):
+        if libc.mount(b"fuse", os.fsencode(target), b"fuse", 0, options):
             pytest.skip(f"cannot mount here: {os.strerror(ctypes.get_errno())}")
+        try:
+            yield device
+        finally:
+            subprocess.run(["umount", "--force", "--lazy", str(target)], check=True)
     finally:
-        os.close(device)
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", str(target)], check=True)
+        with contextlib.suppress(OSError):
+            os.close(device)

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from pathlib import Path
 from shutil import which
 
 import pytest
 
+from daemon.child import JobProcess
 from daemon.cli import main
+from daemon.control import ask
+from daemon.job import Identity
+from daemon.request import Request
+from engine.settings import Settings
 from tests.faults.conftest import Seen
-from tests.faults.scene import assert_each_once, bound, hanging, needs_fuse
+from tests.faults.scene import assert_each_once, bound, deaf_mount, hanging, needs_fuse
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episode, write_picture
 
 pytestmark = [needs_fuse, pytest.mark.skipif(which("bindfs") is None, reason="bindfs is not installed")]
@@ -47,6 +53,47 @@ def test_the_other_folder_is_worked_on_across_a_restart(
         assert_each_once(service, ["a [64p].png"])
         assert service.stop() == 0
     seen(f"{place}: said so, the other folder was worked on, across a restart too; went on by itself", lost=0)
+
+
+def test_what_people_ask_meanwhile_is_answered(tmp_path: Path, seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
+    with ServiceRunner(tmp_path, CONFIG) as service, bound(tmp_path / "behind", tmp_path / "in") as process:
+        config = ["--config", str(service.config)]
+        service.start()
+        assert main(["pause", *config]) == 0
+        write_picture(service.inbox / "a.png", seed=1)
+        (job,) = (job["job"] for job in service.wait_for(queued=1)["queued"])
+        with hanging(process):
+            eventually(lambda: service.status()["waiting"])
+            answer = ask(tmp_path / "state", {"do": "preview", "job": job})
+            assert answer == {"jobs": [], "refused": {str(job): "its folder does not answer"}}
+            assert service.stop() == 0
+            capsys.readouterr()
+            assert main(["status", *config]) == 0
+            assert f"Waiting: {service.inbox}\n         does not answer" in capsys.readouterr().out
+            assert main(["resume", *config]) == 0
+        service.start()
+        service.wait_for(delivered=1)
+        assert service.stop() == 0
+    seen("a preview of a file on it is refused; `kakudai status` without a service says so", lost=0)
+
+
+def test_a_process_that_cannot_be_killed_keeps_nobody(tmp_path: Path, seen: Seen) -> None:
+    """It waits for the mount's answer, and what has been asked cannot be taken back."""
+    (tmp_path / "in").mkdir()
+    with deaf_mount(tmp_path / "in") as asked:
+        request = Request(tmp_path / "in" / "a.png", "file", Identity(1, 1, 1, 1), Settings())
+        process = JobProcess(request, state_dir=tmp_path, log_path=tmp_path / "job-1.log")
+        assert asked.wait(60)
+        process.close()
+        assert _state_of(process.pid) == "D"
+        assert process.exit_status() is None
+    eventually(lambda: process.exit_status() is not None)
+    assert process.exit_status() == -signal.SIGKILL
+    seen("a job's process that even SIGKILL cannot end there is left behind, and gone once the mount is", lost=0)
+
+
+def _state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.mark.slow
