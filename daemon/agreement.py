@@ -11,7 +11,6 @@ from pathlib import Path
 from daemon.config_model import Folder, TakenName
 from daemon.deliver import taken
 from daemon.job import Job
-from daemon.ledger import Ledger
 from daemon.outcome import Failed, Skipped
 from daemon.place import make_folder, remove
 from daemon.room import check_room
@@ -60,7 +59,7 @@ def accept_plan(shop: Workshop, running: Running, plan: Mapping[str, object]) ->
         part=str(place.part),
         work_dir=str(place.work_dir),
         segments=[dataclasses.asdict(segment) for segment in shop.ledger.segments.of(job)],
-        twin=_twin(shop.ledger, job, place.sha256, folder),
+        twin=_twin(shop, job, place.sha256, folder),
     )
 
 
@@ -77,13 +76,17 @@ def _needless(place: Place, folder: Folder, twin: Job | None) -> str | None:
     return None
 
 
-def _twin(ledger: Ledger, job: Job, sha256: str, folder: Folder) -> dict[str, str] | None:
+def _twin(shop: Workshop, job: Job, sha256: str, folder: Folder) -> dict[str, str] | None:
     """A delivered output that this job's would equal byte for byte, for its process to copy."""
     fingerprint = folder.settings.fingerprint()
     if job.kind != "file" or "{crc32}" in folder.settings.name:  # that name is known only from the output
         return None
-    for twin in ledger.same_content(job, sha256=sha256, fingerprint=fingerprint):
-        if not (twin.output and twin.part_sha256 and twin.report) or len(twin.report) > _LARGEST_TWIN_REPORT:
+    for twin in shop.ledger.same_content(job, sha256=sha256, fingerprint=fingerprint):
+        if (
+            twin.folder in shop.silent
+            or not (twin.output and twin.part_sha256 and twin.report)
+            or len(twin.report) > _LARGEST_TWIN_REPORT
+        ):
             continue
         if _bytes_of(twin.output) == twin.part_size:
             return {"path": str(twin.output), "sha256": twin.part_sha256, "report": twin.report}

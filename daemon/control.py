@@ -7,11 +7,13 @@ import json
 import os
 import selectors
 import socket
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_LONGEST_REQUEST = 1 << 16
+_LONGEST_REQUEST = 1 << 18
+"""Bytes: room for the numbers of the 10,000 jobs that one order may name."""
 _MOST_CLIENTS = 32
 _PATIENCE_S = 10.0
 
@@ -25,7 +27,8 @@ class ControlServer:
         self._path = path
         self._selector = selector
         self._handle = handle
-        self._clients: set[socket.socket] = set()
+        self._clients: dict[socket.socket, None] = {}
+        """In the order they came."""
         path.unlink(missing_ok=True)
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         self._listener.setblocking(False)
@@ -47,14 +50,15 @@ class ControlServer:
         with contextlib.suppress(BlockingIOError, ConnectionError):
             client, _ = self._listener.accept()
             if len(self._clients) >= _MOST_CLIENTS:
-                client.close()
-                return
+                self._drop(next(iter(self._clients)))  # whoever has said nothing for longest
             client.setblocking(False)
-            self._clients.add(client)
+            self._clients[client] = None
             asked = bytearray()
             self._selector.register(client, selectors.EVENT_READ, lambda: self._read(client, asked))
 
     def _read(self, client: socket.socket, asked: bytearray) -> None:
+        if client not in self._clients:
+            return  # hung up on in this very turn
         try:
             chunk = client.recv(_LONGEST_REQUEST)
         except BlockingIOError:
@@ -75,6 +79,8 @@ class ControlServer:
             self._selector.modify(client, selectors.EVENT_WRITE, lambda: self._write(client, unsent))
 
     def _write(self, client: socket.socket, unsent: bytearray) -> None:
+        if client not in self._clients:
+            return
         try:
             del unsent[: client.send(unsent)]
         except BlockingIOError:
@@ -85,29 +91,34 @@ class ControlServer:
             self._drop(client)
 
     def _drop(self, client: socket.socket) -> None:
-        self._clients.discard(client)
+        del self._clients[client]
         self._selector.unregister(client)
         client.close()
 
 
 def ask(state_dir: Path, request: Mapping[str, Any]) -> dict[str, Any] | None:
-    """What the service that owns `state_dir` answers; None when no service listens there.
+    """What the service that owns `state_dir` answers; None when no service listens there, or it ends just now.
 
     Raises `TimeoutError` when it does not answer in time, `PermissionError` when this user may not ask.
     """
     path = state_dir / "control.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as client:
-        client.settimeout(_PATIENCE_S)
+        # a timeout of Python's own would make the kernel refuse, not wait, where many ask at once (unix(7), connect(2))
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("@ll", int(_PATIENCE_S), 0))
         try:
             with folder_of(path) as name:
                 client.connect(name)
         except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
             return None
-        client.sendall(json.dumps(request).encode("ascii") + b"\n")
+        except BlockingIOError as error:
+            raise TimeoutError from error
+        client.settimeout(_PATIENCE_S)
         said = bytearray()
-        while chunk := client.recv(1 << 16):
-            said += chunk
-    return dict(json.loads(said)) if said else None
+        with contextlib.suppress(ConnectionError):
+            client.sendall(json.dumps(request).encode("ascii") + b"\n")
+            while chunk := client.recv(1 << 16):
+                said += chunk
+    return dict(json.loads(said)) if said.endswith(b"\n") else None
 
 
 @contextlib.contextmanager

@@ -7,12 +7,14 @@ import selectors
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from daemon.control import ControlServer, ask
+from tests.service_runner import eventually
 
 
 @pytest.fixture
@@ -54,7 +56,7 @@ def test_no_service_is_no_answer(tmp_path: Path) -> None:
     assert ask(tmp_path, {"do": "status"}) is None
 
 
-@pytest.mark.parametrize("said", [b"", b"nonsense\n", b"[1]\n", b"x" * 100_000, b"{\n", b"[" * 60_000 + b"\n"])
+@pytest.mark.parametrize("said", [b"", b"nonsense\n", b"[1]\n", b"x" * 300_000, b"{\n", b"[" * 60_000 + b"\n"])
 def test_nonsense_and_silence_delay_nobody(state_dir: Path, said: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(state_dir)
     clients = [socket.socket(socket.AF_UNIX) for _ in range(5)]
@@ -66,6 +68,40 @@ def test_nonsense_and_silence_delay_nobody(state_dir: Path, said: bytes, monkeyp
     assert answer is not None
     for client in clients:
         client.close()
+
+
+def test_the_longest_order_is_understood(state_dir: Path) -> None:
+    jobs = list(range((1 << 63) - 10_000, 1 << 63))
+    answer = ask(state_dir, {"do": "cancel", "jobs": jobs})
+    assert answer is not None
+    assert answer["asked"]["jobs"] == jobs
+
+
+def test_many_that_never_finish_keep_nobody_from_asking(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(state_dir)
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.connect("control.sock")
+            with contextlib.suppress(BrokenPipeError):
+                client.sendall(b"{")
+        for _ in range(3):
+            assert ask(state_dir, {"do": "status"}) is not None
+
+
+def test_many_at_once_wait_for_their_turn(tmp_path: Path) -> None:
+    """More than the kernel lets queue at a service that is busy."""
+    selector = selectors.DefaultSelector()
+    server = ControlServer(tmp_path / "control.sock", selector, lambda request: request)
+    with ThreadPoolExecutor(20) as pool:
+        answers = [pool.submit(ask, tmp_path, {"number": number}) for number in range(20)]
+        eventually(lambda: all(answer.running() for answer in answers))
+        while not all(answer.done() for answer in answers):
+            for key, _ in selector.select(0.05):
+                key.data()
+    assert [answer.result() for answer in answers] == [{"number": number} for number in range(20)]
+    server.close()
+    selector.close()
 
 
 def test_only_owner_and_group_may_ask(state_dir: Path) -> None:
