@@ -189,19 +189,32 @@ def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
         return
     yield Finding("configuration", "ok", str(loaded.path))
     yield from _notifications(loaded.notify, send=send)
-    yield Finding("work files", "ok", f"{loaded.work_dir}, {size(free_bytes(loaded.work_dir))} free")
+    silent = Knocks().silent(
+        [loaded.work_dir, *(path for folder in loaded.folders for path in (folder.input, folder.output))]
+    )
+    yield _silent("work files", loaded.work_dir) if loaded.work_dir in silent else _found_work_dir(loaded.work_dir)
     yield from _cluster(loaded.cluster)
-    silent = Knocks().silent(path for folder in loaded.folders for path in (folder.input, folder.output))
     for folder in loaded.folders:
         for name, path in (("input", folder.input), ("output", folder.output)):
             if path in silent:
-                yield Finding(name, "missing", f"{path} does not answer", "bring the server of its mount back")
+                yield _silent(name, path)
             elif is_reachable(path):
                 yield _found_output(path) if name == "output" else _found_input(folder)
             else:
                 yield Finding(
                     name, "absent", f"{path} is not there", "it is made, or waited for, when the service runs"
                 )
+
+
+def _silent(name: str, path: Path) -> Finding:
+    return Finding(name, "missing", f"{path} does not answer", "bring the server of its mount back")
+
+
+def _found_work_dir(path: Path) -> Finding:
+    try:
+        return Finding("work files", "ok", f"{path}, {size(free_bytes(path))} free")
+    except KakudaiError as error:
+        return Finding("work files", "missing", str(error), error.remedy)
 
 
 def _notifications(wanted: Notify | None, *, send: bool) -> Iterator[Finding]:

@@ -81,7 +81,7 @@ def shared_source(path: Path, sha256: str) -> bool:
 
 @contextmanager
 def worker_folder(folder: Path) -> Iterator[Path]:
-    """A folder for one worker's finished segments, as long as the worker lives."""
+    """A folder for one worker's finished segments and weights, as long as the worker lives."""
     own = folder / f"worker-{os.getpid()}"
     with storing(own):
         shutil.rmtree(own, ignore_errors=True)  # of one that was killed, and had our number

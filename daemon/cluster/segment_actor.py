@@ -28,7 +28,7 @@ from daemon.cluster.shares import AHEAD
 from daemon.cluster.wire import Failure, Joined, Taken
 from engine.elsewhere import EpisodeOrder, MadeSegment, SegmentOrder
 from engine.errors import EnvironmentFault, KakudaiError, ProcessingError, ToolError
-from engine.files import storage_error
+from engine.files import storage_error, write_durably
 from engine.settings import Device
 from engine.source import open_source
 
@@ -165,10 +165,10 @@ class SegmentActor:
             yield self._fetch(piece)
 
     def _weights(self, episode: EpisodeOrder, content: tuple[bytes, bytes | None]) -> Path:
-        path = self._folder / f"{episode.weights_sha256}.h5"
-        path.write_bytes(content[0])
+        path = self._own / f"{episode.weights_sha256}.h5"
+        write_durably(path, content[0])
         if content[1] is not None:
-            path.with_suffix(".json").write_bytes(content[1])
+            write_durably(path.with_suffix(".json"), content[1])
         return path
 
     def _remove_what_nobody_takes(self) -> None:

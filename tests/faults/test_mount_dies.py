@@ -15,7 +15,9 @@ from tests.service_runner import CONFIG, ServiceRunner, eventually, write_episod
 
 @needs_fuse
 @pytest.mark.parametrize("place", ["in", "out", "work"])
-def test_work_waits_for_it_and_goes_on(tmp_path: Path, seen: Seen, place: str) -> None:
+def test_work_waits_for_it_and_goes_on(
+    tmp_path: Path, seen: Seen, capsys: pytest.CaptureFixture[str], place: str
+) -> None:
     with ServiceRunner(tmp_path, CONFIG + "work_dir: work\n") as service:
         write_picture(service.inbox / "0.png", seed=0)
         service.start()
@@ -24,6 +26,11 @@ def test_work_waits_for_it_and_goes_on(tmp_path: Path, seen: Seen, place: str) -
             if place != "in":
                 write_picture(service.inbox / "1.png", seed=1)
             eventually(lambda: service.status()["waiting"])
+            if place == "work":
+                main(["check", "--config", str(service.config)])
+                told = capsys.readouterr().out
+                assert f"missing  work files               {tmp_path / 'work'}" in told
+                assert f"ok       output                   {service.outbox}" in told, "the rest is told all the same"
             assert service.stop() == 0
             service.start()
             eventually(lambda: service.status()["waiting"])
