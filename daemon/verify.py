@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
             problems = list(_output_problems(report, arguments.output, reading))
             if arguments.source is not None:
                 problems += _source_problems(report, arguments.source, reading)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ZeroDivisionError) as error:
         raise InputError(f"is damaged: {error!r}", remedy="give the report as it was written", path=path) from error
     _tell(arguments, path, report, problems)
     return InputError.exit_code if problems else 0

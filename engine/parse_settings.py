@@ -31,6 +31,7 @@ NAME_FIELDS = frozenset({"name", "width", "height", "scale", "model", "mode", "c
 TAG_FIELDS = frozenset({"version", "width", "height", "scale", "model", "mode"})
 """What the text of the tag may hold in braces."""
 
+_FACTOR = re.compile(r"[0-9]{1,9}(\.[0-9]{0,20})?|[0-9]{1,9}/[0-9]{1,9}")
 _LONGEST_TAG = 200
 SizeAsked = tuple[Fraction | None, Size | None]
 """`scale` and `target` of `Settings`: exactly one is set."""
@@ -62,18 +63,25 @@ def parse_scale(value: object) -> Fraction:
     """A factor from 1 to 8, exact: 2, "2.25", "9/4"."""
     if isinstance(value, bool) or not isinstance(value, int | float | str | Fraction):
         raise SettingError(f"{value!r} is not a factor; give a number from 1 to {LARGEST_SCALE} such as 2 or 2.25")
-    try:
-        scale = Fraction(str(value).strip())
-    except (ValueError, ZeroDivisionError):
+    scale = _factor(str(value).strip())
+    if scale is None:
         hint = "; sizes go under target" if isinstance(value, str) and re.search(r"\d[px×]", value) else ""
         raise SettingError(
             f'"{value}" is not a factor; give a number from 1 to {LARGEST_SCALE} such as 2 or 2.25{hint}'
-        ) from None
+        )
     if not 1 <= scale <= LARGEST_SCALE:
         raise SettingError(f"{value} is out of range; a factor is between 1 and {LARGEST_SCALE}")
     if scale.denominator > 1000:
         raise SettingError(f"{value} is too fine; give at most three decimals")
     return scale
+
+
+def _factor(text: str) -> Fraction | None:
+    """Not all that Fraction reads: 1e999999999 would keep it busy for ever, and strangers may write settings."""
+    try:
+        return Fraction(text) if _FACTOR.fullmatch(text) else None
+    except ZeroDivisionError:
+        return None
 
 
 def parse_target(value: object) -> Size:

@@ -82,8 +82,9 @@ BILLION = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b 
         ("a" * 20_000, "surely no settings"),
         ("scale: \x07\n", "not YAML"),
         ("scale: 2\nscale: 3\n", "given twice"),
+        ("scale: 1e999999999\n", "is not a factor"),
     ],
-    ids=["mistakes", "weights", "limits", "bomb", "deep", "list", "large", "control", "doubled"],
+    ids=["mistakes", "weights", "limits", "bomb", "deep", "list", "large", "control", "doubled", "endless"],
 )
 def test_a_mistake_holds_the_folder_and_says_what_is_wrong(folder: Folder, text: str, told: str) -> None:
     (folder.input / "show" / SETTINGS_FILE).write_text(text)

@@ -9,8 +9,23 @@ from typing import Any
 
 import pytest
 
-from engine.parse_settings import SettingError, check_restore
+from engine.parse_settings import SettingError, check_restore, parse_scale
 from engine.settings import RESTORING, Interpolation, Mode, Settings, Size
+
+
+@pytest.mark.parametrize(
+    ("value", "factor"), [(2, 2), (2.25, Fraction(9, 4)), ("9/4", Fraction(9, 4)), (" 8. ", 8), (Fraction(3, 2), 1.5)]
+)
+def test_a_factor_is_exact(value: object, factor: object) -> None:
+    assert parse_scale(value) == factor
+
+
+@pytest.mark.parametrize(
+    "value", ["", "x", "-2", "2/0", "1e0", "٢", "1e999999999", "1_0", True, None, [2], "8.001", 1e300]
+)
+def test_what_is_no_factor_is_refused_at_once(value: object) -> None:
+    with pytest.raises(SettingError, match="a factor"):
+        parse_scale(value)
 
 
 @pytest.mark.parametrize(
