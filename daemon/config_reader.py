@@ -6,6 +6,7 @@ A complaint is one line that starts with the path of the key: `folders[1].profil
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -20,6 +21,8 @@ _T = TypeVar("_T")
 
 LARGEST_FILE = 1 << 20
 """Bytes of a configuration: more is a mistake, such as an episode given as --config."""
+_LONGEST_NAME, _LONGEST_PATH = 255, 4095
+"""Bytes, on Linux."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -47,6 +50,33 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+def _construct_int(loader: _Loader, node: yaml.ScalarNode) -> int:
+    """One of thousands of digits (0xfff…) could not even be told in a complaint."""
+    number: int = loader.construct_yaml_int(node)
+    if abs(number) >= 1 << 64:
+        raise yaml.constructor.ConstructorError(None, None, "a number too large for any setting", node.start_mark)
+    return number
+
+
+def _construct_text(loader: _Loader, node: yaml.ScalarNode) -> str:
+    """What half a letter ("\\ud800") could name, no file system and no terminal takes."""
+    text = str(loader.construct_scalar(node))
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise yaml.constructor.ConstructorError(
+            None, None, "half a letter (a lone surrogate)", node.start_mark
+        ) from None
+    return text
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _construct_int)
+_Loader.add_constructor("tag:yaml.org,2002:str", _construct_text)
+
+_STRANGE = (ValueError, ArithmeticError, LookupError, AttributeError, RecursionError)
+"""What PyYAML raises beside its own errors: of 2026-99-99, 1:59:…:59.5, !!bool x, !!timestamp x, thousands of "["."""
+
+
 def load_yaml(text: str, problems: list[str], *, aliases: bool = True) -> object:
     """The document in `text`; doubled keys and syntax errors are added to `problems`."""
     try:
@@ -65,8 +95,8 @@ def load_yaml(text: str, problems: list[str], *, aliases: bool = True) -> object
     except yaml.YAMLError as error:
         problems.append(f"not YAML: {' '.join(str(error).split())}")
         return None
-    except (ValueError, RecursionError) as error:  # 2026-99-99, a number of 5,000 digits; a thousand brackets
-        problems.append(f"not YAML that can be read: {error}")
+    except _STRANGE as error:
+        problems.append(f"not YAML that can be read: {error!r}")
         return None
     finally:
         problems.extend(loader.doubled)
@@ -222,8 +252,11 @@ def path_below(base: Path) -> Callable[[object], Path]:
             raise SettingError("holds a NUL character")
         try:
             path = base / Path(text).expanduser()
+            names = [os.fsencode(part) for part in path.absolute().parts]
         except RuntimeError as error:
             raise SettingError(f'"{text}": {error}') from None
+        if max(map(len, names)) > _LONGEST_NAME or sum(map(len, names)) + len(names) > _LONGEST_PATH:
+            raise SettingError("is longer than file systems take")
         return resolved(path.absolute())
 
     return parse

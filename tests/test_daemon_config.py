@@ -166,10 +166,19 @@ def test_doubled_keys_and_broken_yaml_are_told_by_line(tmp_path: Path) -> None:
     assert problem.startswith("line 2, column ")
 
 
-@pytest.mark.parametrize("text", ["device: 2026-99-99", "device: " + "9" * 5000, "device: " + "[" * 5000])
+@pytest.mark.parametrize("text", ["2026-99-99", "9" * 5000, "0x" + "f" * 5000, "!!bool x", "[" * 5000])
 def test_what_the_yaml_reader_itself_chokes_on_is_told(tmp_path: Path, text: str) -> None:
-    (problem,) = _problems(tmp_path, text)
-    assert problem.startswith("not YAML")
+    (problem,) = _problems(tmp_path, f"device: {text}")
+    assert "not YAML" in problem
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "a/" * 3000])
+def test_a_path_that_no_file_system_takes_is_refused(tmp_path: Path, name: str) -> None:
+    text = f"profiles: {{default: {{weights: {name}}}}}\nwork_dir: {name}\n"
+    assert _problems(tmp_path, text) == [
+        "work_dir: is longer than file systems take",
+        "profiles.default.weights: is longer than file systems take",
+    ]
 
 
 @pytest.mark.parametrize("text", ["- a\n- b", "device", "folders: {input: a}", "folders: [a]", "profiles: [x]"])

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from fractions import Fraction
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from daemon.config_model import Folder
+from daemon.config_schema import PROFILE
 from daemon.folder_files import PAUSE_FILE, SETTINGS_FILE, FolderFiles, Hold
 from engine.settings import Container, EncoderSettings, Mode, Settings, Size
 from tests.service_runner import ServiceRunner, eventually, write_picture
@@ -83,8 +88,16 @@ BILLION = "a: &a [x, x]\n" + "".join(f"{b}: &{b} [*{a}, *{a}, *{a}]\n" for a, b 
         ("scale: \x07\n", "not YAML"),
         ("scale: 2\nscale: 3\n", "given twice"),
         ("scale: 1e999999999\n", "is not a factor"),
+        (f"scale: 0x{'f' * 8000}\n", "a number too large for any setting"),
+        (f"scale: 1{':59' * 5000}.5\n", "not YAML that can be read"),
+        ("restore: !!bool x\n", "not YAML that can be read"),
+        ("device: !!timestamp x\n", "not YAML that can be read"),
+        ('name: "{name}\\ud800"\n', "half a letter"),
     ],
-    ids=["mistakes", "weights", "limits", "bomb", "deep", "list", "large", "control", "doubled", "endless"],
+    ids=[
+        *("mistakes", "weights", "limits", "bomb", "deep", "list", "large", "control", "doubled", "endless", "digits"),
+        *("sixties", "tagged", "moment", "surrogate"),
+    ],
 )
 def test_a_mistake_holds_the_folder_and_says_what_is_wrong(folder: Folder, text: str, told: str) -> None:
     (folder.input / "show" / SETTINGS_FILE).write_text(text)
@@ -94,6 +107,23 @@ def test_a_mistake_holds_the_folder_and_says_what_is_wrong(folder: Folder, text:
     assert hold.remedy
     assert hold.reason.isprintable()
     assert _settings(folder, "a.png") == BASE
+
+
+_TAGS = ("", *(f"!!{name} " for name in ("binary", "bool", "float", "int", "null", "omap", "set", "str", "timestamp")))
+
+
+@hypothesis_settings(max_examples=300, deadline=None)
+@given(
+    key=st.sampled_from([key.name for key in PROFILE]),
+    tag=st.sampled_from(_TAGS),
+    text=st.text("0123456789:._-+/ex~&*{}[]<>|?!'\"\\\n ntafopu\u00e9\u62e1", max_size=40),
+)
+def test_whatever_is_written_there_is_taken_or_refused(key: str, tag: str, text: str) -> None:
+    """By an answer: what it raised would end the service."""
+    with tempfile.TemporaryDirectory() as place:
+        folder = Folder(Path(place), Path("/out"), "fast", BASE)
+        (folder.input / SETTINGS_FILE).write_text(f"{key}: {tag}{text}\n")
+        assert isinstance(FolderFiles().steer(folder, folder.input / "a.png", "file"), Folder | Hold)
 
 
 def test_only_a_regular_file_is_read(folder: Folder, tmp_path: Path) -> None:
