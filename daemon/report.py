@@ -13,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import metadata
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ FORMAT = 1
 _BESIDE = ".kakudai.json"
 _LONGEST_NAME = 255 - len("..part")
 _LARGEST = 1 << 26
+_LONGEST_FIELD, _LARGEST_NUMBER = 100, 1 << 62
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "opencv-python-headless", "pyvips")
 
 
@@ -96,6 +98,22 @@ def delivered(assembled: Mapping[str, Any], output: Path, *, job: int | None = N
     """The whole report of an output under its final name."""
     where = {"job": job, "delivered": _moment(time.time())}
     return {**assembled, **where, "output": {"path": str(output.absolute()), **assembled["output"]}}
+
+
+def believable(report: dict[str, Any]) -> dict[str, Any]:
+    """What a job's process says of its work, if all that the service itself makes use of is of its kind.
+
+    Raises ValueError, or what else comes of one that is not.
+    """
+    details = report["details"]
+    texts = [report["source_size"], report["output_size"], report["source"]["sha256"], report["output"]["sha256"]]
+    times = [(details.get(name) or {}).values() for name in ("stage_seconds", "seconds")]
+    numbers = [report["frames"], report["seconds"], report["output"]["size"], *chain(*times)]
+    if not all(isinstance(text, str) and len(text) <= _LONGEST_FIELD for text in texts):
+        raise ValueError(texts)
+    if not all(isinstance(number, int | float) and 0 <= number < _LARGEST_NUMBER for number in numbers):
+        raise ValueError(numbers)
+    return report
 
 
 def write_report(document: Mapping[str, Any], path: Path) -> None:

@@ -19,6 +19,7 @@ from daemon.job import Job
 from daemon.memory import memory_bytes
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.place import part_path
+from daemon.report import believable
 from daemon.segment_rows import record_from
 from daemon.space import size
 from daemon.text import duration, printable
@@ -34,6 +35,7 @@ _NO_LIMITS = WorkerLimits()
 GLIMPSE = "glimpse.jpg"
 """In the work folder: a piece of a frame before and after. As `engine.glimpse` has it, which loads OpenCV."""
 _SHA256 = re.compile("[0-9a-f]{64}")
+_LONGEST_TEXT = 1 << 14
 LINGER_S = 5.0
 """Seconds that a process has for its end once the job's outcome is known."""
 
@@ -133,13 +135,13 @@ class Running:
             self._heard = self._clock()
             try:
                 self._take(event)
-            except (KeyError, TypeError, ValueError, AttributeError):
+            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
                 self.process.kill()  # nothing that it says can be relied on
                 return
         self.process.trim_log()
 
     def _take(self, event: dict[str, Any]) -> None:
-        """Note one event. Raises KeyError, TypeError or ValueError for one that is not as it should be."""
+        """Note one event. Raises KeyError, TypeError, ValueError or the like for one that is not as it should be."""
         match event["event"]:
             case "planned":
                 self.plan = {key: _plain(event[key]) for key in _PLAN}
@@ -167,18 +169,19 @@ class Running:
             case "glimpse":
                 self.glimpse = _whole(event["frame"])
             case "warning":
-                self.warnings.append(str(event["message"]))
+                self.warnings.append(str(event["message"])[:_LONGEST_TEXT])
             case "done":
                 name = str(event["output_name"])
                 if not _is_file_name(name) or not _SHA256.fullmatch(str(event["sha256"])):
                     raise ValueError(event)
-                self.warnings.extend(map(str, event["report"]["details"].get("warnings", ())))
+                report = believable(event["report"])
+                self.warnings.extend(str(each)[:_LONGEST_TEXT] for each in report["details"].get("warnings", ()))
                 self.outcome = Done(
                     name,
                     _whole(event["inode"]),
                     _whole(event["size"]),
                     str(event["sha256"]),
-                    json.dumps(event["report"]),
+                    json.dumps(report),
                 )
             case "changed":
                 self.outcome = Changed()
@@ -289,9 +292,9 @@ def _share(value: object) -> float:
 
 
 def _plain(value: object) -> str | int | bool | None:
-    if value is None or isinstance(value, str | int):
+    if value is None or (isinstance(value, str) and len(value) <= _LONGEST_TEXT):
         return value
-    raise TypeError(value)
+    return _whole(value)
 
 
 def _is_file_name(name: str) -> bool:

@@ -67,7 +67,14 @@ class _Says(JobProcess):
 DONE = (
     b'{"event": "done", "output_name": "%s", "inode": 1, "size": 1, "sha256": "'
     + b"0f" * 32
-    + b'", "report": {"details": {}}}\n'
+    + b'", "report": {"details": {}, "frames": 1, "seconds": 0.5, "source_size": "1x1", "output_size": "2x2", '
+    b'"source": {"sha256": "0"}, "output": {"sha256": "0", "size": 1}}}\n'
+)
+SEGMENT = b'{"event": "segment", "key": "k", "index": 0, "first_frame": 0, "frames": 2, "bytes": 3, "sha256": "s"}\n'
+PLANNED = (
+    b'{"event": "planned", "kind": "episode", "sha256": "' + b"0f" * 32 + b'", "output_name": "x.mkv", '
+    b'"output_is_folder": false, "frames": 2, "segment_frames": 2, "source_size": "1x1", "output_size": "2x2", '
+    b'"work_bytes": 1, "output_bytes": 1}\n'
 )
 PROGRESS = (
     b'{"event": "progress", "stage": "enlarge", "done": 3, "total": 9, "unit": "frames", '
@@ -91,7 +98,18 @@ PROGRESS = (
         DONE.replace(b'"inode": 1', b'"inode": [1]') % b"a.png",
         DONE.replace(b'"inode": 1', b'"inode": 99999999999999999999') % b"a.png",
         DONE.replace(b'"details": {}', b'"details": 5') % b"a.png",
+        DONE.replace(b'"details": {}', b'"details": {"seconds": {"mux": "long"}}') % b"a.png",
+        DONE.replace(b'"details": {}', b'"details": {"stage_seconds": [1]}') % b"a.png",
+        DONE.replace(b'"details": {}', b'"details": {"warnings": 7}') % b"a.png",
+        DONE.replace(b'"frames": 1', b'"frames": "all"') % b"a.png",
+        DONE.replace(b'"frames": 1', b'"frames": 1e999') % b"a.png",
+        DONE.replace(b'"seconds": 0.5', b'"seconds": null') % b"a.png",
+        DONE.replace(b'"output": {', b'"outputs": {') % b"a.png",
+        DONE.replace(b'"2x2"', b'["2x2"]') % b"a.png",
         b'{"event": "done"}\n',
+        SEGMENT.replace(b'"frames": 2', b'"frames": Infinity'),
+        PLANNED.replace(b'"work_bytes": 1', b'"work_bytes": 1' + b"0" * 4000),
+        PLANNED.replace(b'"x.mkv"', b'"' + b"x" * 20_000 + b'"'),
         DONE % b"../../etc/passwd",
         DONE % b"..",
         DONE % b"",
@@ -108,6 +126,14 @@ def test_a_process_that_talks_nonsense_is_killed_and_its_job_failed(said: bytes)
     outcome = running.verdict()
     assert isinstance(outcome, Failed)
     assert not outcome.is_final
+    process.close()
+
+
+@pytest.mark.parametrize("said", [DONE % b"a.png", SEGMENT, PLANNED, PROGRESS])
+def test_a_process_that_talks_sense_is_believed(said: bytes) -> None:
+    process = _Says(said)
+    _running(process).hear()
+    assert not process.killed
     process.close()
 
 

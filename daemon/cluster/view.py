@@ -14,6 +14,7 @@ from daemon.text import duration, printable
 
 MOST_NODES = 10_000
 """Told by one job. What says more is not believed."""
+_LARGEST = 1 << 53
 _TEXTS = ("node", "name", "state")
 _FORGOTTEN_S = 3600.0
 """Seconds after which a node that nobody speaks of is shown no longer."""
@@ -38,12 +39,18 @@ class Told:
 
 def _row(said: Mapping[str, Any]) -> Mapping[str, Any]:
     row: dict[str, Any] = {name: printable(str(said[name])) for name in _TEXTS}
-    row |= {name: int(said[name]) for name in ("workers", "busy", "segments", "failures")}
-    row["frames_per_second"] = float(said["frames_per_second"])
+    row |= {name: int(_bounded(said[name])) for name in ("workers", "busy", "segments", "failures")}
+    row["frames_per_second"] = _bounded(said["frames_per_second"])
     row["device"] = None if said["device"] is None else printable(str(said["device"]))
     row["reason"] = None if said["reason"] is None else printable(str(said["reason"]))
-    row["until"] = None if said["until"] is None else float(said["until"])
+    row["until"] = None if said["until"] is None else _bounded(said["until"])
     return row
+
+
+def _bounded(value: object) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+        raise ValueError(value)
+    return float(value)
 
 
 class ClusterView:
