@@ -15,8 +15,8 @@ JobKind = Literal["file", "sequence"]
 
 @dataclass(frozen=True)
 class Identity:
-    """What tells one state of a file from the next. `inode` is signed, as SQLite's integers are, and 0 where the file
-    system does not keep it (`daemon.mounts`).
+    """What tells one state of a file from the next: numbers of 64 bits, signed, as SQLite's are. `inode` is 0 where the
+    file system does not keep it (`daemon.mounts`).
 
     Of a sequence: the folder's inode and device, the sum of its frames' sizes and their latest change.
     """
@@ -30,7 +30,7 @@ class Identity:
     def of(cls, status: os.stat_result) -> Identity:
         """From lstat or fstat."""
         inode = signed(status.st_ino) if keeps_inodes(status.st_dev) else 0
-        return cls(inode, signed(status.st_dev), status.st_size, status.st_mtime_ns)
+        return cls(inode, signed(status.st_dev), status.st_size, signed(status.st_mtime_ns))
 
     def same_file(self, other: Identity) -> bool:
         """Equal but for the device, whose number may change with a reboot, and for an inode that is not kept."""
@@ -39,8 +39,10 @@ class Identity:
 
 
 def signed(number: int) -> int:
-    """The signed 64-bit number with the same bits: inodes of some file systems exceed 2^63."""
-    return number - (1 << 64) if number >= 1 << 63 else number
+    """The signed number with the same lowest 64 bits: inodes of some file systems exceed 2^63, times of change do after
+    the year 2262.
+    """
+    return (number + (1 << 63)) % (1 << 64) - (1 << 63)
 
 
 @dataclass(frozen=True)

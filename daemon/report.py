@@ -36,6 +36,7 @@ FORMAT = 1
 _BESIDE = ".kakudai.json"
 _LONGEST_NAME = 255 - len("..part")
 _LARGEST = 1 << 26
+_YEAR_1000, _YEAR_9999 = -30_610_224_000, 253_402_300_799
 _LONGEST_FIELD, _LARGEST_NUMBER = 100, 1 << 62
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "opencv-python-headless", "pyvips")
 
@@ -181,4 +182,5 @@ def _named(folder: Path, before: str, output: Path, after: str) -> Path:
 
 
 def _moment(seconds: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+    """As RFC 3339 has it, with a year of four digits: some file systems know more."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(min(max(seconds, _YEAR_1000), _YEAR_9999)))

@@ -49,8 +49,8 @@ def _look_at_frames(path: str) -> Seen | None:
     return Seen(
         replace(
             Identity.of(os.lstat(path)),
-            size=sum(frame.st_size for frame in frames),
-            mtime_ns=max(frame.st_mtime_ns for frame in frames),
+            size=signed(sum(frame.st_size for frame in frames)),
+            mtime_ns=signed(max(frame.st_mtime_ns for frame in frames)),
         ),
         max(frame.st_ctime_ns for frame in frames),
         len(frames),

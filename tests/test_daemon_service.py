@@ -103,6 +103,23 @@ def test_what_kakudai_made_is_skipped_with_the_reason(tmp_path: Path) -> None:
         assert "akudai" in status["skipped"][0]["reason"]
 
 
+@pytest.mark.parametrize("year", [1903, 2300])
+def test_a_file_from_another_century(tmp_path: Path, year: int) -> None:
+    """Its time of change in nanoseconds since 1970 has more than 64 bits."""
+    moment = (year - 1970) * 31_556_952
+    with ServiceRunner(tmp_path, CONFIG.replace("settle_s: 0.2", "settle_s: 0.2, sequence: true")) as service:
+        write_picture(service.inbox / "a.png")
+        (service.inbox / "frames").mkdir()
+        for number in range(2):
+            write_picture(service.inbox / "frames" / f"{number}.png", seed=number)
+        for path in service.inbox.rglob("*.png"):
+            os.utime(path, (moment, moment))
+        service.start()
+        service.wait_for(delivered=2, queued=0)
+        assert service.stop() == 0
+        assert service.start().wait_for(delivered=2)["counts"] == {"delivered": 2}
+
+
 def test_the_same_content_under_the_same_name_is_not_made_twice(tmp_path: Path) -> None:
     with ServiceRunner(tmp_path).start() as service:
         write_picture(service.inbox / "cel.png", seed=1)
