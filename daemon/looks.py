@@ -38,23 +38,23 @@ class Looks:
         self.known = {"queue": self._queue, "history": self._history, "job": self._job}
 
     def _queue(self, request: Answer) -> Answer:
-        first, limit = _whole(request, "first", 0, most=1 << 31), _whole(request, "limit", 50, most=MOST)
+        first, limit = _whole(request, "first", 0, most=1 << 31), _whole(request, "limit", 50, least=1, most=MOST)
         jobs = self._ledger.jobs("queued", limit=limit, first=first)
         return {"jobs": [job_for_people(job) for job in jobs], "total": self._ledger.counts().get("queued", 0)}
 
     def _history(self, request: Answer) -> Answer:
         states = request.get("states") or list(ENDED)
-        if not isinstance(states, list) or not set(states) <= set(ENDED):
+        if not isinstance(states, list) or not all(state in ENDED for state in states):
             raise UsageError("no such state in history", remedy=f"there are {', '.join(ENDED)}")
-        limit = _whole(request, "limit", 50, most=MOST)
+        limit = _whole(request, "limit", 50, least=1, most=MOST)
         try:
             after = Mark.from_text(str(request["after"])) if request.get("after") is not None else None
         except ValueError as error:
             raise UsageError("after is no mark", remedy="give the `next` of the page before") from error
         search = str(request.get("search") or "")
-        if len(search) > LONGEST_SEARCH:
-            raise UsageError("the search is too long", remedy=f"at most {LONGEST_SEARCH} letters")
-        jobs = self._ledger.history.latest(states, limit=limit + 1, search=search, after=after)
+        if len(search) > LONGEST_SEARCH or not _is_utf8(search):
+            raise UsageError("that cannot be searched for", remedy=f"give at most {LONGEST_SEARCH} letters, in UTF-8")
+        jobs = self._ledger.history.latest(list(dict.fromkeys(states)), limit=limit + 1, search=search, after=after)
         shown = jobs[:limit]
         more = str(Mark(shown[-1].changed, shown[-1].id)) if len(jobs) > limit else None
         return {"jobs": [job_for_people(job) for job in shown], "next": more}
@@ -104,8 +104,16 @@ def _plain(folder: Folder) -> dict[str, Any]:
     }
 
 
-def _whole(request: Answer, name: str, default: int, *, most: int) -> int:
+def _is_utf8(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _whole(request: Answer, name: str, default: int, *, least: int = 0, most: int) -> int:
     value = request.get(name, default)
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= most:
-        raise UsageError(f"{name} is a whole number up to {most}", remedy="give a number")
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise UsageError(f"{name} is a whole number from {least} to {most}", remedy="give a number")
     return value

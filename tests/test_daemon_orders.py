@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from daemon.cli import main
 from daemon.control import ask
+from daemon.job import Found, Identity
+from daemon.ledger import Ledger
+from daemon.orders import Orders
 from tests.faults.episodes import SLOW_WORK, long_episode, report_of
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_picture
 
@@ -26,6 +33,41 @@ NONSENSE: list[dict[str, Any]] = [
     {"do": "priority", "jobs": [1], "priority": 1 << 40},
     {"do": "retry", "jobs": 7},
 ]
+
+
+_LEAVES = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(st.characters(exclude_categories=()), max_size=30)
+    | st.sampled_from(["failed", "delivered", "1", "1.5-1", 1 << 63, -1])
+)
+_VALUES = st.recursive(
+    _LEAVES, lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(max_size=5), of, max_size=2)
+)
+_ASKED = ("rates", "pause", "resume", "cancel", "priority", "front", "retry", "queue", "history", "job")
+_FIELDS = ("jobs", "job", "priority", "reason", "first", "limit", "states", "search", "after")
+
+
+@pytest.fixture(scope="module")
+def orders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orders]:
+    ledger = Ledger(tmp_path_factory.mktemp("orders") / "ledger.db")
+    ledger.queue([Found(Path("/in"), Path(f"/in/{name}.png"), "file", Identity(1, 1, 1, 1)) for name in "abc"])
+    ledger.cancel([1])
+    yield Orders(ledger, snapshot=dict)
+    ledger.close()
+
+
+@hypothesis_settings(max_examples=400, deadline=None)
+@given(
+    st.fixed_dictionaries(
+        {"do": st.sampled_from(_ASKED) | _VALUES}, optional=dict.fromkeys(_FIELDS, st.integers(0, 3) | _VALUES)
+    )
+)
+def test_whatever_is_asked_is_answered(orders: Orders, asked: dict[str, Any]) -> None:
+    """By JSON: what it raised would end the service."""
+    json.dumps(orders.answer(json.loads(json.dumps(asked))))
 
 
 def _order(service: ServiceRunner, **request: Any) -> dict[str, Any]:

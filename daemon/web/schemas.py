@@ -84,7 +84,7 @@ _SCHEMAS: Mapping[str, Schema] = {
 }
 
 _IN_PATH = {"name": "job", "in": "path", "required": True, "schema": JOBS["items"]}
-_COUNT = {"type": "integer", "minimum": 0, "maximum": MOST, "default": 50}
+_COUNT = {"type": "integer", "minimum": 1, "maximum": MOST, "default": 50}
 
 
 def _query(name: str, schema: Schema, description: str) -> dict[str, Any]:
