@@ -12,6 +12,7 @@ import importlib.util
 import json
 import logging
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -42,6 +43,7 @@ _PATIENCE_S = 60.0
 _TRIES = 3
 _SAME_S = 1800.0
 """Seconds for which a reason to wait that came and went is no news when it comes again."""
+_FIGURE = re.compile(r"\d[\d.,]*( (bytes|kB|MB|GB|TB))?")
 _LAST_S = 10.0
 """Seconds that a message on its way has when the service ends."""
 
@@ -88,7 +90,7 @@ class Announcer:
         self._send_at: float | None = None
         self._pause_s = _FIRST_PAUSE_S
         self._not_before = clock()
-        self._waits: dict[str, float] = {}
+        self._waits: dict[tuple[str, str], float] = {}
         self._worked = False
         self.reload(config)
 
@@ -119,12 +121,13 @@ class Announcer:
         """Which folders wait now, with reason and remedy; whether somebody paused all work; how many jobs there are."""
         now = self._clock()
         self._waits = {wait: seen for wait, seen in self._waits.items() if now - seen < _SAME_S}
-        told = {f"{printable(place)}: {printable(reason)}": remedy for place, (reason, remedy) in waits.items()}
+        told = [(printable(place), printable(reason), remedy) for place, (reason, remedy) in waits.items()]
         if paused is not None:
-            told[f"all work: {printable(paused.reason)}"] = "kakudai resume lets it go on"
-        for wait, remedy in told.items():
+            told.append(("all work", printable(paused.reason), "kakudai resume lets it go on"))
+        for place, reason, remedy in told:
+            wait = (place, _FIGURE.sub("", reason))  # a full disk has a few bytes more or less at each look
             if wait not in self._waits:
-                self.note(News.PAUSED, f"{wait}; {remedy}")
+                self.note(News.PAUSED, f"{place}: {reason}; {remedy}")
             self._waits[wait] = now
         work_left = any(counts.get(state) for state in ("queued", "running", "verifying"))
         if self._worked and not work_left:

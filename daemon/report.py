@@ -169,7 +169,7 @@ def read_report(path: Path) -> dict[str, Any]:
         raise MissingInputError(
             f"the report cannot be read: {error.strerror}", remedy="check --report", path=path
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError("is no report of Kakudai", remedy="check --report", path=path) from error
     if not isinstance(document, dict) or document.get("format") != FORMAT:
         raise InputError("is no report that this Kakudai knows", remedy="check --report", path=path)

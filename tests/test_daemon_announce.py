@@ -100,9 +100,9 @@ def test_ten_thousand_jobs_are_a_few_messages(
 def test_only_what_is_wanted_and_each_wait_once(tmp_path: Path, receiver: Receiver) -> None:
     url = f"json://127.0.0.1:{receiver.port}"
     announcer, clock = _announcer(tmp_path, url, on=(News.PAUSED, News.EMPTY))
-    full = {Path("/out"): ("No space left", "free some")}
     announcer.note(News.DONE, "a.mkv")
-    for waits in (full, {}, full):  # a pause ends by itself now and then, and begins again
+    for free in ("1.2 GB", None, "950 MB"):  # a pause ends by itself now and then, and begins again
+        waits = {Path(f"/out{n}"): (f"{free} are free", "free some") for n in (1, 2)} if free else {}
         announcer.look(waits=waits, paused=Paused("gaming", 0.0), counts={"queued": 3})
         clock.now += 200
         _finish(announcer)
@@ -113,7 +113,10 @@ def test_only_what_is_wanted_and_each_wait_once(tmp_path: Path, receiver: Receiv
     _finish(announcer)
     announcer.close()
     assert [message["message"].splitlines() for message in receiver.messages] == [
-        ["paused: /out: No space left; free some", "paused: all work: gaming; kakudai resume lets it go on"],
+        [
+            *(f"paused: /out{n}: 1.2 GB are free; free some" for n in (1, 2)),
+            "paused: all work: gaming; kakudai resume lets it go on",
+        ],
         ["empty: nothing is queued any more"],
     ]
 
