@@ -12,7 +12,6 @@ import importlib.util
 import json
 import logging
 import os
-import re
 import signal
 import socket
 import subprocess
@@ -26,7 +25,7 @@ from daemon.child import STATE_VARIABLE
 from daemon.config_model import Config, News, Notify
 from daemon.job import Job
 from daemon.ledger_queries import Paused
-from daemon.text import printable
+from daemon.text import printable, without_figures
 from engine.errors import ToolError
 
 log = logging.getLogger(__name__)
@@ -43,7 +42,6 @@ _PATIENCE_S = 60.0
 _TRIES = 3
 _SAME_S = 1800.0
 """Seconds for which a reason to wait that came and went is no news when it comes again."""
-_FIGURE = re.compile(r"\d[\d.,]*( (bytes|kB|MB|GB|TB))?")
 _LAST_S = 10.0
 """Seconds that a message on its way has when the service ends."""
 
@@ -125,7 +123,7 @@ class Announcer:
         if paused is not None:
             told.append(("all work", printable(paused.reason), "kakudai resume lets it go on"))
         for place, reason, remedy in told:
-            wait = (place, _FIGURE.sub("", reason))  # a full disk has a few bytes more or less at each look
+            wait = (place, without_figures(reason))
             if wait not in self._waits:
                 self.note(News.PAUSED, f"{place}: {reason}; {remedy}")
             self._waits[wait] = now

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from daemon.config_model import Folder
+from daemon.text import without_figures
 from engine.errors import KakudaiError
 
 _FIRST_PAUSE_S = 5.0
@@ -45,7 +46,7 @@ class Pauses:
         length_s = min(_LONGEST_PAUSE_S, before.length_s * 2) if before else _FIRST_PAUSE_S
         free = {place: _free_bytes(place) for place in (folder.output, *self._places)}
         self._folders[folder.input] = Pause(str(fault), fault.remedy, self._clock() + length_s, length_s, free)
-        return before is None or before.reason != str(fault)
+        return before is None or without_figures(before.reason) != without_figures(str(fault))
 
     def is_paused(self, folder: Folder) -> bool:
         """Whether the folder's work waits still. Freed space, or a folder that is back, ends a pause early."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from pathlib import Path
 
 from engine.programs import printable as printable_text
+
+_FIGURE = re.compile(r"\d[\d.,]*( (bytes|kB|MB|GB|TB))?")
 
 
 def printable(name: str | bytes | Path) -> str:
@@ -33,6 +36,11 @@ def clock_time(seconds: float, *, decimals: int = 3) -> str:
     hours, minutes = int(seconds // 3600), int(seconds % 3600 // 60)
     rest = f"{seconds % 60:0{decimals + 3 if decimals else 2}.{decimals}f}"
     return f"{sign}{hours}:{minutes:02d}:{rest}" if hours else f"{sign}{minutes}:{rest}"
+
+
+def without_figures(text: str) -> str:
+    """What two reasons have in common of which one is the other a moment later: a full disk has a few bytes more."""
+    return _FIGURE.sub("", text)
 
 
 class OneLineFormatter(logging.Formatter):
