@@ -23,8 +23,8 @@ from daemon.config_model import (
 from daemon.config_reader import LARGEST_FILE, Section, load_yaml
 from daemon.config_schema import FOLDER, PROFILE, SECTIONS, TOP, Key, parse_addresses
 from engine.errors import ConfigError, MissingInputError
-from engine.parse_settings import SettingError, check_chroma, check_precision, check_restore, did_you_mean, size_over
-from engine.settings import Interpolation, Limits, Settings
+from engine.parse_settings import CHECKS, SettingError, did_you_mean, size_over
+from engine.settings import Limits, Settings
 
 SYSTEM_CONFIG = Path("/etc/kakudai/config.yaml")
 LOCAL_CONFIG = Path("config.yaml")
@@ -123,24 +123,15 @@ def read_settings(section: Section, base: Settings) -> Settings:
         given |= {"scale": base.scale, "target": base.target}
     if section.has("model") and not section.has("weights"):
         given["weights"] = None  # another model's
-    weights, model = given["weights"], given["model"]
+    weights = given["weights"]
     if section.has("weights") and weights is not None and not weights.is_file():
         section.complain("weights", f"no such file: {weights}")
-    if weights is not None and model in {entry.value for entry in Interpolation}:
-        section.complain("weights", f"model {model} is no network and takes no weights; drop one of them")
     settings = dataclasses.replace(base, **given)
-    try:
-        check_chroma(settings)
-    except SettingError as error:
-        section.complain("chroma", str(error))
-    try:
-        check_restore(settings)
-    except SettingError as error:
-        section.complain("restore", str(error))
-    try:
-        check_precision(settings)
-    except SettingError as error:
-        section.complain("precision", str(error))
+    for key, check in CHECKS.items():
+        try:
+            check(settings)
+        except SettingError as error:
+            section.complain(key, str(error))
     return settings
 
 

@@ -13,10 +13,8 @@ from daemon.config import load_config
 from daemon.config_schema import PROFILE
 from engine.errors import UsageError
 from engine.parse_settings import (
+    CHECKS,
     SettingError,
-    check_chroma,
-    check_precision,
-    check_restore,
     parse_cache_bytes,
     parse_encoder_words,
     parse_model,
@@ -232,9 +230,8 @@ def settings_from(arguments: argparse.Namespace) -> Settings:
     settings = dataclasses.replace(base, **given)
     try:
         scale, target = size_over(base, mode=settings.mode, scale=arguments.scale, target=arguments.target)
-        check_chroma(settings)
-        check_restore(settings)
-        check_precision(settings)
+        for check in CHECKS.values():
+            check(settings)
     except SettingError as error:
         raise UsageError(str(error), remedy="see `kakudai upscale --help`") from error
     return dataclasses.replace(settings, scale=scale, target=target)

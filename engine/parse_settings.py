@@ -128,6 +128,12 @@ def parse_model(value: object) -> str:
     return str(value)
 
 
+def check_weights(settings: Settings) -> None:
+    """Raises `SettingError` where weights are given, and there is no network to take them."""
+    if settings.weights is not None and settings.model in {entry.value for entry in Interpolation}:
+        raise SettingError(f"model {settings.model} is no network and takes no weights; drop one of them")
+
+
 def check_chroma(settings: Settings) -> None:
     """Raises `SettingError` where chroma is to be guided by the luma of a network, and there is none."""
     if settings.chroma is Chroma.JOINT and settings.model in {entry.value for entry in Interpolation}:
@@ -153,6 +159,15 @@ def check_precision(settings: Settings) -> None:
         raise SettingError(
             f"bfloat16 is for fast and fine; {settings.model} is no faster by it. Drop it, or use one of those models"
         )
+
+
+CHECKS: Mapping[str, Callable[[Settings], None]] = {
+    "weights": check_weights,
+    "chroma": check_chroma,
+    "restore": check_restore,
+    "precision": check_precision,
+}
+"""What settings must not contradict, by the key that is to be told."""
 
 
 def parse_stream_number(value: object) -> int:

@@ -31,7 +31,7 @@ def frames_in(folder: Path) -> list[Path]:
     """
     numbers: dict[int, Path] = {}
     prefixes = set()
-    for path in folder.iterdir():
+    for path in _entries(folder):
         match = _NUMBERED.fullmatch(path.stem)
         if path.name.startswith(".") or path.suffix.lower() not in image.EXTENSIONS or match is None:
             continue
@@ -51,6 +51,15 @@ def frames_in(folder: Path) -> list[Path]:
         first = next(number + 1 for number in in_order if number + 1 not in numbers)
         raise InputError(f"frame {first} is missing ({missing} in all)", remedy="copy the folder again", path=folder)
     return [numbers[number] for number in in_order]
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except FileNotFoundError as error:
+        raise MissingInputError("no such folder", remedy="check the path", path=folder) from error
+    except NotADirectoryError as error:
+        raise InputError("is no folder of frames", remedy="give the folder that holds them", path=folder) from error
 
 
 def plan_sequence(folder: Path, settings: Settings) -> Plan:

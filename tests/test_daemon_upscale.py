@@ -154,6 +154,8 @@ def test_an_episode_becomes_an_episode_or_frames(tmp_path: Path, capsys: pytest.
         (["--profile", "fast"], 64, "--config"),
         (["--mode", "double-enlarge", "--denoise", "strong"], 64, "has no strong denoise"),
         (["--weights", "nowhere.h5"], 66, "no such weights file"),
+        (["--weights", "nowhere.h5", "--model", "lanczos"], 64, "model lanczos is no network and takes no weights"),
+        (["--sequence"], 65, "is no folder of frames"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_cure(
