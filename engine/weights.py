@@ -172,7 +172,8 @@ def choose(model: str, scale: Fraction, upsampling: Interpolation | None = None,
 
     Where the picture is resized before the network: those trained nearest to it (in ratio; the larger where two are as
     near). A network that enlarges by itself: those that reach it in the fewest runs, and go least beyond it. Those of
-    the paper's own recipe stand behind ours: they are chosen by their `upsampling`, or where there are no others.
+    the paper's own recipe stand behind ours: they are chosen by their `upsampling`, or where there are no others. What
+    differs in its upsampling alone is chosen as the authors predict: after bicubic.
     Raises `WeightsError` naming what there is.
     """
     cards = shipped()
@@ -189,12 +190,13 @@ def choose(model: str, scale: Fraction, upsampling: Interpolation | None = None,
             remedy=f"shipped weights: {there}; or give a file with --weights",
         )
 
-    def preference(path: Path) -> tuple[Fraction, bool, Fraction]:
+    def preference(path: Path) -> tuple[Fraction, bool, Fraction, bool]:
         card, trained = cards[path], Fraction(cards[path].scale)
+        not_bicubic = card.upsampling is not Interpolation.BICUBIC
         if scales_of(model) == (1,):
-            return max(trained / scale, scale / trained), card.of_the_paper, -trained
+            return max(trained / scale, scale / trained), card.of_the_paper, -trained, not_bicubic
         runs = runs_to(scale, card.scale)
-        return Fraction(runs), card.of_the_paper, trained**runs
+        return Fraction(runs), card.of_the_paper, trained**runs, not_bicubic
 
     return min(fitting, key=preference)
 

@@ -151,7 +151,7 @@ def test_a_file_that_is_no_hdf5_is_refused(tmp_path: Path, content: bytes) -> No
 
 
 def test_weights_are_chosen_by_scale_and_upsampling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, scale, upsampling in (("a", 2, "bicubic"), ("b", 4, "bicubic"), ("c", 2, "bilinear")):
+    for name, scale, upsampling in (("c", 2, "bilinear"), ("d", 2, "bicubic"), ("b", 4, "bicubic")):
         card = {"network": "msrcnn", "scale": scale, "upsampling": upsampling, "sha256": ""}
         (tmp_path / f"{name}.json").write_text(json.dumps(card))
     monkeypatch.setattr(weights, "_MODELS", (tmp_path,))
@@ -161,7 +161,8 @@ def test_weights_are_chosen_by_scale_and_upsampling(tmp_path: Path, monkeypatch:
 
     assert chosen("4") == "b"
     assert chosen("3.5") == "b"
-    assert chosen("1", Interpolation.BICUBIC) == "a"
+    assert chosen("2") == "d"
+    assert chosen("1", Interpolation.BICUBIC) == "d"
     assert chosen("4", Interpolation.BILINEAR) == "c"
     with pytest.raises(WeightsError, match="no weights for the model 'srcnn'"):
         weights.choose("srcnn", Fraction(2), None)
