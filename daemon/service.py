@@ -150,6 +150,7 @@ class Service:
             config = load_config(self._config.path)
             refuse_reload(self._config, config)
             check_installed(config.notify)
+            check_cluster(config.cluster)
             prepare_folders(config, self._ledger, silent=silent_folders(config, self._knocks))
         except KakudaiError as error:
             log.error("the old configuration is kept: %s; %s", error, error.remedy)
