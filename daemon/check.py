@@ -22,7 +22,7 @@ from daemon.config import default_config_path, load_config
 from daemon.config_model import Folder, Notify
 from daemon.knocks import Knocks
 from daemon.place import is_reachable, refuse_unsafe
-from daemon.places import polling_advice
+from daemon.places import SILENT_REMEDY, polling_advice
 from daemon.space import free_bytes, size
 from engine import __version__
 from engine.encoders import ENCODERS
@@ -207,7 +207,7 @@ def _configuration(config: Path | None, *, send: bool) -> Iterator[Finding]:
 
 
 def _silent(name: str, path: Path) -> Finding:
-    return Finding(name, "missing", f"{path} does not answer", "bring the server of its mount back")
+    return Finding(name, "missing", f"{path} does not answer", SILENT_REMEDY)
 
 
 def _found_work_dir(path: Path) -> Finding:

@@ -48,7 +48,7 @@ def _row(said: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _bounded(value: object) -> float:
-    if not isinstance(value, int | float) or not 0 <= value < _LARGEST:
+    if not isinstance(value, int | float) or not -_LARGEST < value < _LARGEST:
         raise ValueError(value)
     return float(value)
 

@@ -1,4 +1,4 @@
-"""A mount that does not answer at all, as a hard NFS mount while its server is away (bindfs, its process stopped)."""
+"""A mount that does not answer at all, as a hard NFS mount while its server is away (a FUSE process stopped)."""
 
 from __future__ import annotations
 
