@@ -7,6 +7,7 @@ import fcntl
 import json
 import logging
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ STATE_VARIABLE = "KAKUDAI_STATE_DIR"
 
 _GONE_S = 5.0
 """Seconds that a killed process has to be gone."""
+_LOOK_S = 0.01
 _LARGEST_LOG = 1 << 20
 _KEPT_LOG = 1 << 18
 _STDIN_BYTES = 1 << 20
@@ -115,11 +117,13 @@ class JobProcess:
             return
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        try:
-            self._process.wait(_GONE_S)
-        except subprocess.TimeoutExpired:
-            self._left_behind = True
-            log.warning("process %d was killed, but waits for a disk or mount that does not answer", self.pid)
+        deadline = time.monotonic() + _GONE_S
+        while self._process.poll() is None:
+            if time.monotonic() >= deadline:
+                self._left_behind = True
+                log.warning("process %d was killed, but waits for a disk or mount that does not answer", self.pid)
+                return
+            select.select((), (), (), _LOOK_S)  # time.sleep and Popen.wait fail where a test fakes the clock
 
     def close(self) -> None:
         """End it if it still runs, and let go of its pipes."""
@@ -171,7 +175,7 @@ def end_orphans(state_dir: Path) -> list[int]:
 def _wait_until_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + _GONE_S
     while any(_lives(pid) for pid in pids) and time.monotonic() < deadline:
-        time.sleep(0.01)
+        select.select((), (), (), _LOOK_S)
 
 
 def _lives(pid: int) -> bool:
