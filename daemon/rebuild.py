@@ -14,8 +14,10 @@ from typing import Any
 from daemon.config_model import Config, Folder
 from daemon.folder_files import FolderFiles, Hold
 from daemon.job import Delivery
+from daemon.knocks import Knocks
 from daemon.ledger import Ledger
 from daemon.place import free_name, is_reachable, remove
+from daemon.places import SILENT_REMEDY, silent_folders
 from daemon.report import read_report
 from daemon.request import settings_to_plain
 from daemon.store import DamagedLedgerError
@@ -29,15 +31,17 @@ _PART = re.compile(r"\..*\.\d+\.part", re.DOTALL)
 _NUMBER = re.compile(r" \(\d+\)$")
 
 
-def open_ledger(config: Config) -> Ledger:
+def open_ledger(config: Config, knocks: Knocks) -> Ledger:
     """The ledger of the state folder; a damaged one is set aside as `ledger.db.damaged`, loudly.
 
-    Raises `EnvironmentFault` (locked, disk), `ToolError` (too new).
+    Raises `EnvironmentFault` (locked, disk, a folder that does not tell what it holds), `ToolError` (too new).
     """
     path = config.state_dir / "ledger.db"
     try:
         return Ledger(path)
     except DamagedLedgerError as error:
+        for folder, reason in silent_folders(config, knocks).items():
+            raise _unseen(folder, reason, SILENT_REMEDY) from error
         aside = free_name(path.with_name("ledger.db.damaged"))
         log.error("%s; it is set aside as %s and a new one is made from the folders and reports", error, aside.name)
     with storing(path):
@@ -112,13 +116,17 @@ def _delivery(config: Config, path: Path, files: FolderFiles) -> Delivery | None
 
 def _lies_there(output: Path, size: int, folder: Folder) -> bool:
     if not is_reachable(folder.output):
-        raise EnvironmentFault(
-            "what was delivered there cannot be seen, and the damaged ledger is to be made anew from it",
-            remedy="mount it; if all of it has gone, make an empty folder there",
-            path=folder.output,
-        )
+        raise _unseen(folder.output, "is not there", "mount it; if all of it has gone, make an empty folder there")
     with storing(output):
         return output.exists() and (output.is_dir() or output.stat().st_size == size)
+
+
+def _unseen(folder: Path, why: str, remedy: str) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"{why}; what was delivered cannot be seen, and the damaged ledger is to be made anew from it",
+        remedy=remedy,
+        path=folder,
+    )
 
 
 def _folder_of(config: Config, output: Path, source: Path, files: FolderFiles) -> Folder | None:

@@ -56,7 +56,8 @@ def run_service(config: Config) -> int:
         stack.enter_context(state_lock(config.state_dir, patience_s=_LOCK_PATIENCE_S))
         if orphans := end_orphans(config.state_dir):
             log.warning("ended %d processes that an earlier service left behind", len(orphans))
-        ledger = _open_patiently(config)
+        knocks = Knocks()
+        ledger = _open_patiently(config, knocks)
         stack.callback(ledger.close)
         ran = ledger.recover()
         for job in ran:
@@ -64,7 +65,7 @@ def run_service(config: Config) -> int:
         check_cluster(config.cluster)
         selector = stack.enter_context(selectors.DefaultSelector())
         signals = stack.enter_context(listen(selector))
-        service = Service(config, ledger, selector)
+        service = Service(config, ledger, selector, knocks)
         stack.callback(service.close)
         service.worker.tell_failures(ran)
         service.serve(signals)
@@ -72,12 +73,12 @@ def run_service(config: Config) -> int:
     return 0
 
 
-def _open_patiently(config: Config) -> Ledger:
+def _open_patiently(config: Config, knocks: Knocks) -> Ledger:
     """Another program (a backup, a person with sqlite3) may hold the file for a while."""
     deadline = time.monotonic() + _LEDGER_PATIENCE_S
     while True:
         try:
-            return open_ledger(config)
+            return open_ledger(config, knocks)
         except EnvironmentFault as fault:
             if time.monotonic() >= deadline:
                 raise
@@ -89,7 +90,7 @@ def _open_patiently(config: Config) -> Ledger:
 class Service:
     """The parts and the loop that turns them."""
 
-    def __init__(self, config: Config, ledger: Ledger, selector: selectors.BaseSelector) -> None:
+    def __init__(self, config: Config, ledger: Ledger, selector: selectors.BaseSelector, knocks: Knocks) -> None:
         self._config = config
         self._ledger = ledger
         self._selector = selector
@@ -97,7 +98,7 @@ class Service:
         self._ledger_fault: str | None = None
         self._ledger_again_at = 0.0
         self._next_cleaning = self._clock()
-        self._knocks = Knocks()
+        self._knocks = knocks
         self._silent = silent_folders(config, self._knocks)
         prepare_folders(config, self._ledger, silent=self._silent)
         self.watcher = self._watch(config)

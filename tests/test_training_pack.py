@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from engine import weights
-from engine.errors import ConfigError, InputError, MissingInputError, UsageError
+from engine.errors import ConfigError, InputError, MissingInputError, ProcessingError, UsageError
 from tests.training_data import TINY, blobs, tiny_recipe, write_blobs
 from training.fit import fit
 from training.fit_all import Job, fit_all, keep_results, read_jobs, take_up
@@ -76,6 +76,24 @@ def test_a_job_waits_for_the_weights_it_starts_from(
     assert "three: waits for two" in "".join(capfd.readouterr())
     assert not (tmp_path / "three").exists()
     assert fit_all(packed, tmp_path, JOBS, overrides={}) == []
+
+
+def test_a_job_that_diverges_does_not_stop_the_others(
+    packed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    wild = {"fit.learning_rates": {"msrcnn": 1e38}, "fit.steps_per_epoch": 1, "fit.warm_up_steps": 0}
+    jobs = [
+        Job("wild", "kakudai", None, {**JOBS[0].knobs, **wild}),
+        Job("after-wild", "kakudai", "wild", JOBS[1].knobs),
+        Job("calm", "kakudai", None, {**JOBS[0].knobs, "fit.phases": [{"loss": "mse", "epochs": 1}]}),
+    ]
+    with pytest.raises(ProcessingError, match="diverged"):
+        fit_all(packed, tmp_path, jobs, overrides={})
+    said = "".join(capfd.readouterr())
+    assert "wild: training has diverged" in said
+    assert "after-wild: waits for wild" in said
+    assert (tmp_path / "calm" / "best.h5").is_file()
+    assert not (tmp_path / "calm.patches.h5").exists()
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 from tqdm import tqdm
 
-from engine.errors import ConfigError, InputError, MissingInputError, UsageError
+from engine.errors import ConfigError, InputError, MissingInputError, ProcessingError, UsageError
 from engine.files import storing
 from training.fit import fit
 from training.recipe import RECIPES, Recipe, read_recipe
@@ -66,11 +66,13 @@ def fit_all(
 ) -> list[str]:
     """Train each job in `runs/<name>` in turn; returns the names of those that are not done when the time is up.
 
-    Patches are made from the pack when they are needed and removed when their job is done.
-    Raises as `fit` and `patches_from_pack` do.
+    Patches are made from the pack when they are needed and removed when their job is done. A job that diverges does
+    not stop those after it: the first such `ProcessingError` is raised at the end. Raises otherwise as `fit` and
+    `patches_from_pack` do, at once.
     """
     deadline = None if time_limit_s is None else time.monotonic() + time_limit_s - _MARGIN_S
     unfinished = []
+    diverged: ProcessingError | None = None
     for job in jobs:
         recipe = job.resolved(runs, overrides)
         if _is_done(runs / job.name, recipe):
@@ -88,10 +90,17 @@ def fit_all(
             counts = patches_from_pack(pack, patches, recipe)
             tqdm.write(f"{job.name}: {counts['train']} training and {counts['validation']} validation patches")
         left = None if deadline is None else deadline - time.monotonic()
-        if fit(patches, runs / job.name, recipe, time_limit_s=left, strict=True):
+        try:
+            finished = fit(patches, runs / job.name, recipe, time_limit_s=left, strict=True)
+        except ProcessingError as error:
+            tqdm.write(f"{job.name}: {error.reason}")
+            diverged, finished = diverged or error, False
+        if finished:
             patches.unlink()
         else:
             unfinished.append(job.name)
+    if diverged is not None:
+        raise diverged
     return unfinished
 
 

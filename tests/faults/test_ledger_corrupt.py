@@ -48,7 +48,7 @@ def test_it_is_made_anew_only_where_what_was_delivered_can_be_seen(tmp_path: Pat
         ledger.write_bytes(b"no database at all" * 100)
         service.outbox.rename(tmp_path / "away")
         service.launch()
-        eventually(lambda: "what was delivered there cannot be seen" in service.log())
+        eventually(lambda: "is not there; what was delivered cannot be seen" in service.log())
         assert not service.outbox.exists()
         (tmp_path / "away").rename(service.outbox)
         service.wait_for(skipped=1)

@@ -55,6 +55,21 @@ def test_the_other_folder_is_worked_on_across_a_restart(
     seen(f"{place}: said so, the other folder was worked on, across a restart too; went on by itself", lost=0)
 
 
+def test_a_damaged_ledger_is_made_anew_once_it_answers(tmp_path: Path, seen: Seen) -> None:
+    with ServiceRunner(tmp_path, CONFIG) as service, bound(tmp_path / "behind", tmp_path / "out") as process:
+        write_picture(service.inbox / "a.png", seed=1)
+        service.start().wait_for(delivered=1)
+        service.stop()
+        (tmp_path / "state" / "ledger.db").write_bytes(b"no database at all" * 100)
+        with hanging(process):
+            service.launch()
+            eventually(lambda: f"{tmp_path / 'out'} does not answer; what was delivered" in service.log())
+        service.wait_for(skipped=1)
+        assert_each_once(service, ["a [64p].png"])
+        assert service.stop() == 0
+    seen("a damaged ledger waited for it, and was then made anew", lost=0, duplicated=0)
+
+
 def test_what_people_ask_meanwhile_is_answered(tmp_path: Path, seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
     with ServiceRunner(tmp_path, CONFIG) as service, bound(tmp_path / "behind", tmp_path / "in") as process:
         config = ["--config", str(service.config)]
