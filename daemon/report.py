@@ -38,6 +38,7 @@ _LONGEST_NAME = 255 - len("..part")
 _LARGEST = 1 << 26
 _YEAR_1000, _YEAR_9999 = -30_610_224_000, 253_402_300_799
 _LONGEST_FIELD, _LARGEST_NUMBER = 100, 1 << 62
+_MOST_NOTES, _LONGEST_NOTE = 100, 1000
 _PACKAGES = ("keras", "tensorflow", "tensorflow-cpu", "jax", "numpy", "opencv-python-headless", "pyvips")
 
 
@@ -115,6 +116,21 @@ def believable(report: dict[str, Any]) -> dict[str, Any]:
     if not all(isinstance(number, int | float) and 0 <= number < _LARGEST_NUMBER for number in numbers):
         raise ValueError(numbers)
     return report
+
+
+def notes_of(report: Mapping[str, Any]) -> list[str]:
+    """What its owner should know of a delivery, in words: what the source had, and the output has not.
+
+    At most 100, of 1,000 characters each.
+    """
+    details = report["details"]
+    notes = [f"damage accepted: {each}" for each in details.get("damage", ())]
+    if dropped := details.get("leading_pictures_dropped", 0):
+        notes.append(
+            f"{dropped} frames at its start, which lean on others that are not there, are left out as in players"
+        )
+    notes += [*details.get("warnings", ()), *details.get("differences", ())]
+    return [str(note)[:_LONGEST_NOTE] for note in notes[:_MOST_NOTES]]
 
 
 def write_report(document: Mapping[str, Any], path: Path) -> None:

@@ -19,7 +19,7 @@ from daemon.job import Job
 from daemon.memory import memory_bytes
 from daemon.outcome import Changed, Done, Failed, Outcome, Skipped, Stopped
 from daemon.place import part_path
-from daemon.report import believable
+from daemon.report import believable, notes_of
 from daemon.segment_rows import record_from
 from daemon.space import size
 from daemon.text import duration, printable
@@ -77,6 +77,8 @@ class Running:
         self.plans: deque[dict[str, Any]] = deque()
         self.segments: deque[SegmentRecord] = deque()
         self.warnings: deque[str] = deque(maxlen=100)
+        self.notes: deque[str] = deque()
+        """Of what it has made."""
         self.plan: Mapping[str, Any] = {}
         self.wanted: Path | None = None
         self.glimpse: int | None = None
@@ -175,7 +177,7 @@ class Running:
                 if not _is_file_name(name) or not _SHA256.fullmatch(str(event["sha256"])):
                     raise ValueError(event)
                 report = believable(event["report"])
-                self.warnings.extend(str(each)[:_LONGEST_TEXT] for each in report["details"].get("warnings", ()))
+                self.notes.extend(notes_of(report))
                 self.outcome = Done(
                     name,
                     _whole(event["inode"]),

@@ -20,7 +20,7 @@ from typing import Any
 from daemon.bar import bar
 from daemon.names import sources_below
 from daemon.place import make_folder, part_path, read_back, remove, rename_without_replacing
-from daemon.report import assemble, beside, delivered, folder_facts, source_facts, write_report
+from daemon.report import assemble, beside, delivered, folder_facts, notes_of, source_facts, write_report
 from daemon.text import duration, printable
 from daemon.upscale_arguments import add_arguments, settings_from
 from engine import image
@@ -232,6 +232,8 @@ def _tell(arguments: argparse.Namespace, result: dict[str, object]) -> None:
         sys.stdout.write(
             f"{result['file']} → {result['output']} ({result['output_size']}{frames}, {duration(seconds)})\n"
         )
+        for note in notes_of(result):
+            sys.stdout.write(f"  note: {printable(note)}\n")
         if arguments.stages:
             sys.stdout.write(_stages(result["details"]))
     elif result["state"] == "skipped":

@@ -227,12 +227,14 @@ class Worker:
             running.outcome = Stopped()
 
     def _pass_on_warnings(self, running: Running) -> None:
-        """Into the service's log; what every job says (no GPU, …) only once."""
+        """Into the service's log; what every job says (no GPU, …) only once, what it says of its output always."""
         while running.warnings:
             warning = running.warnings.popleft()
             if warning not in self._told:
                 self._told.append(warning)
                 log.warning("%s: %s", printable(running.job.source), printable(warning))
+        while running.notes:
+            log.warning("%s: %s", printable(running.job.source), printable(running.notes.popleft()))
 
     def _record_segments(self, running: Running) -> None:
         """Commit what is finished; the process waits for the word. One that is to leave is told so before it."""

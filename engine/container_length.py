@@ -74,7 +74,7 @@ def _matroska_length(source: Source) -> int:
 def _mp4_length(source: Source) -> int:
     """The end of the last top-level box (ISO/IEC 14496-12, 4.2)."""
     offset = 0
-    boxes: set[bytes] = set()
+    indexed = False
     while offset < source.size:
         head = os.pread(source.fd, 16, offset)
         if len(head) < 8:
@@ -84,12 +84,12 @@ def _mp4_length(source: Source) -> int:
             size = int.from_bytes(head[8:16], "big")
         elif size == 0:
             size = source.size - offset
-        boxes.add(head[4:8])
+        indexed |= head[4:8] == b"moov"
         if size < 8:
             raise InputError(
                 f"is damaged: no box where one should begin, at byte {offset}", remedy=_REMEDY, path=source.path
             )
         offset += size
-    if offset == source.size and b"moov" not in boxes:
+    if offset == source.size and not indexed:
         raise InputError("has no index (moov box): it was never finished", remedy=_REMEDY, path=source.path)
     return offset

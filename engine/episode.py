@@ -33,7 +33,8 @@ from engine.progress import Progress, ProgressEvent
 from engine.report import episode_facts, facts_of
 from engine.segment_records import SegmentRecords
 from engine.segments import PIPELINE_VERSION, SegmentStore, segment_length
-from engine.settings import Container, Damaged, EncoderSettings, Settings, Size
+from engine.settings import Container, Damaged, EncoderSettings, Limits, Settings, Size
+from engine.side_data import lost_with_frames
 from engine.source import Source, open_source
 from engine.verify import verify_episode
 
@@ -77,7 +78,13 @@ def enlarge_episode(
     encoder = episode_encoder(settings, container)
     video = video_of(info, output_size, output_format)
     check_deliverable(
-        source, info, output_size=output_size, output_format=output_format, container=container, encoder=encoder
+        source,
+        info,
+        output_size=output_size,
+        output_format=output_format,
+        container=container,
+        encoder=encoder,
+        limits=limits,
     )
     damage = Damage(accept=settings.damaged is Damaged.ACCEPT)
     with clock("scan"):
@@ -198,7 +205,7 @@ def enlarge_episode(
         "segments_reused": reused,
         "video_bytes": sum(segment.bytes for segment in segments),
         "streams": streams,
-        "warnings": warnings,
+        "warnings": [*warnings, *lost_with_frames(source, info, limits)],
         "differences": differences,
         "ffmpeg": tool_version("ffmpeg"),
         "seconds": clock.seconds,
@@ -223,13 +230,14 @@ def check_deliverable(
     output_format: PlaneFormat,
     container: Container,
     encoder: EncoderSettings,
+    limits: Limits,
 ) -> None:
     """Refuse, before anything is spent, what the container or the encoder cannot carry. Raises `KakudaiError`."""
     check_size(output_size, output_format, encoder)
     if ENCODERS[encoder.name].device is not None:
         check_available(encoder.name)
     if container is Container.MP4:
-        check_mp4(info, source, encoder)
+        check_mp4(info, source, encoder, limits)
     elif container is Container.MKV:
         check_matroska(info, source)
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from engine import mkvmerge
 from engine.errors import InputError, ProcessingError, UsageError
 from engine.ffmpeg import COMMON, EPISODE_FORMATS, MATROSKA, descriptor_url, fenced
 from engine.files import fault_in_message, storing
@@ -23,8 +24,9 @@ _AUDIO = frozenset({"aac", "ac3", "eac3", "mp3", "alac", "opus", "flac", "dts", 
 
 
 def mp4_problems(info: EpisodeInfo, encoder: EncoderSettings) -> list[str]:
-    """Streams of an episode that an MP4 cannot carry, one line each."""
+    """What of an episode an MP4 cannot carry, one line each."""
     problems = ["the enlarged video (FFV1)"] if encoder.name == "ffv1" else []
+    problems += [info.spatial] if info.spatial else []
     for stream in info.streams:
         fits = {
             "video": True,
@@ -38,20 +40,28 @@ def mp4_problems(info: EpisodeInfo, encoder: EncoderSettings) -> list[str]:
     return problems
 
 
-def check_mp4(info: EpisodeInfo, source: Source, encoder: EncoderSettings) -> None:
-    """Raise `InputError` for an episode with a stream that an MP4 cannot carry: nothing is left behind silently.
+def check_mp4(info: EpisodeInfo, source: Source, encoder: EncoderSettings, limits: Limits) -> None:
+    """Raise `InputError` for an episode with what an MP4 cannot carry: nothing is left behind silently.
 
     Raises `UsageError` for an encoder that it cannot carry.
     """
     problems = mp4_problems(info, encoder)
+    if info.container == "mkv" and _is_cropped(info, source, limits):
+        problems.append("the edges that players cut off (cropping)")
     if not problems:
         return
     kind = UsageError if encoder.name == "ffv1" else InputError
     raise kind(
-        f"has streams that an .mp4 cannot carry: {', '.join(problems)}",
+        f"has what an .mp4 cannot carry: {', '.join(problems)}",
         remedy="set `container: mkv` in the profile, or `unfit: mkv` to choose .mkv only for such files",
         path=source.path,
     )
+
+
+def _is_cropped(info: EpisodeInfo, source: Source, limits: Limits) -> bool:
+    tracks = mkvmerge.identify(source.fd, silence_s=limits.silence_s, subject=source.path)["tracks"]
+    video = [track for track in tracks if track["type"] == "video"][info.video_number - 1]
+    return "cropping" in video["properties"]
 
 
 def _rewritten(stream: Stream) -> bool:

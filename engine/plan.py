@@ -87,6 +87,7 @@ def _plan_episode(source: Source, settings: Settings) -> Plan:
         output_format=episode_format(info, settings, container),
         container=container,
         encoder=episode_encoder(settings, container),
+        limits=settings.limits,
     )
     extension = "" if container is Container.PNG else f".{container.value}"
     name = output_name(source.path.stem, extension, output=size, source=info.size, settings=settings)

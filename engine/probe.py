@@ -15,7 +15,7 @@ from engine.ffmpeg import MATROSKA, ffprobe_json
 from engine.planes import PlaneFormat, plane_format
 from engine.settings import Damaged, Deinterlace, Limits, Settings, Size
 from engine.source import Source
-from engine.unsupported import refuse_unsupported
+from engine.unsupported import refuse_unsupported, spatial
 
 TAG = "KAKUDAI"
 """The global tag of what Kakudai made. In an .mp4, which has no free tags, a line `KAKUDAI=…` of the comment."""
@@ -77,6 +77,8 @@ class EpisodeInfo:
     colors: ColorTags
     rotation: int
     """Degrees counter-clockwise by which a player turns the frames: 0, 90, 180 or -90."""
+    spatial: str
+    """What the frames are beside flat pictures (`engine.unsupported.spatial`); "" for nothing."""
     field_order: str
     """ffprobe's name: `progressive`, `tt`, `bb`, `tb`, `bt`, or `unknown`."""
     frame_rate: Fraction
@@ -117,6 +119,12 @@ def probe_episode(source: Source, *, limits: Limits, settings: Settings | None =
         raise InputError(
             f"is interlaced (field order {info.field_order})",
             remedy="set `deinterlace: bwdif` in the profile (or --deinterlace bwdif)",
+            path=source.path,
+        )
+    if info.spatial and info.container == "mp4":
+        raise InputError(
+            f"holds {info.spatial}, which is carried from one Matroska file to another alone",
+            remedy="remux it to .mkv first: ffmpeg -i FILE -map 0 -c copy FILE.mkv",
             path=source.path,
         )
     if made := _made_by_kakudai(info.tags):
@@ -167,6 +175,7 @@ def read_headers(
             chroma_location=_said(raw, "chroma_location"),
         ),
         rotation=_rotation(raw, source),
+        spatial=spatial(raw),
         field_order=str(raw.get("field_order", "unknown")),
         frame_rate=rate,
         time_base=Fraction(raw["time_base"]),

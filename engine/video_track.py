@@ -61,12 +61,24 @@ def video_header(properties: Mapping[str, Any], info: EpisodeInfo, size: Size) -
     if info.rotation and info.container != "mkv":
         words += ["--projection-type", "0:0", "--projection-pose-roll", f"0:{info.rotation}"]
     words += ["--language", f"0:{properties.get('language_ietf') or properties.get('language') or 'und'}"]
+    if stereo := properties.get("stereo_mode"):
+        words += ["--stereo-mode", f"0:{stereo}", "--display-dimensions", f"0:{_display_of_a_view(properties, size)}"]
     if crop := properties.get("cropping"):
         before = properties.get("pixel_dimensions", "1x1").split("x")
         factors = [Fraction(size.width, int(before[0])), Fraction(size.height, int(before[1]))] * 2
         edges = [round(int(edge) * factor) for edge, factor in zip(crop.split(","), factors, strict=True)]
         words += ["--cropping", "0:" + ",".join(map(str, edges))]
     return words
+
+
+def _display_of_a_view(properties: Mapping[str, Any], size: Size) -> Size:
+    """The largest of the source's display aspect that fits into the new frame.
+
+    Where a frame holds two views, the display size is of one of them: no aspect of pixels tells it.
+    """
+    width, height = map(int, properties["display_dimensions"].split("x"))
+    factor = min(Fraction(size.width, width), Fraction(size.height, height))
+    return Size(round(width * factor), round(height * factor))
 
 
 def video_tags(

@@ -173,6 +173,22 @@ def copies(folder: Path) -> str:
     return ", ".join(f"{name} {'kept' if kept else 'changed'}" for name, kept in names)
 
 
+def ways_to_see(folder: Path) -> str:
+    import json
+
+    plain_one, out, lost = media.video(folder / "plain.mkv", frames=12), folder / "out.mkv", []
+    for name, option in (
+        ("stereo_mode", "--stereo-mode 0:side_by_side_left_first"),
+        ("projection_type", "--projection-type 0:1"),
+        ("cropping", "--cropping 0:2,4,6,8"),
+    ):
+        media.call("mkvmerge", "-q", "-o", folder / "a.mkv", *option.split(), plain_one)
+        plain(folder / "a.mkv", out)
+        if name not in json.loads(media.call("mkvmerge", "-J", out))["tracks"][0]["properties"]:
+            lost.append(name)
+    return f"lost: {', '.join(lost)}" if lost else "kept"
+
+
 def depth(folder: Path) -> str:
     source, out = media.fansub(folder / "a.mkv"), folder / "out.mkv"
     plain(source, out)
@@ -311,6 +327,15 @@ ROWS = (
         None,
         "other videos skipped",
         "the first video alone",
+    ),
+    Row(
+        "Two views in one frame (stereo 3D), spheres and cropping stay so; what cannot is refused, or told",
+        (
+            "test_engine_episode.py::test_how_the_picture_is_to_be_seen_is_kept",
+            "test_engine_probe.py::test_what_would_be_lost_beside_the_picture_is_refused",
+            "test_engine_episode.py::test_captions_inside_the_video_are_told_of",
+        ),
+        ways_to_see,
     ),
     Row(
         "Damaged or truncated sources refused; with `damaged: accept`, what is missing is told",

@@ -66,6 +66,20 @@ def video(
     return path
 
 
+def captioned(path: Path) -> Path:
+    """A .mkv with CTA-708 in an SEI message of each frame (ATSC A/53-4, 6.2.3), as North America broadcasts them."""
+    plain = path.with_suffix(".h264")
+    video(plain, frames=12, codec=["-c:v", "libx264", "-x264-params", "bframes=0:aud=1"])
+    delimiter = b"\0\0\0\1\x09"
+    captions = b"\xb5\0\x31GA94\x03\x41\xff\xfc\x94\x2c\xff"
+    message = b"\0\0\0\1\x06\x04" + bytes([len(captions)]) + captions + b"\x80"
+    frames = [delimiter + rest[:1] + message + rest[1:] for rest in plain.read_bytes().split(delimiter)[1:]]
+    plain.write_bytes(b"".join(frames))
+    call("mkvmerge", "-q", "-o", path, "--default-duration", "0:24fps", plain)
+    plain.unlink()
+    return path
+
+
 def global_tags(**tags: str) -> str:
     """A Matroska tags document of global tags."""
     simple = "".join(f"<Simple><Name>{name}</Name><String>{value}</String></Simple>" for name, value in tags.items())

@@ -137,6 +137,20 @@ def test_a_process_that_talks_sense_is_believed(said: bytes) -> None:
     process.close()
 
 
+def test_what_a_delivery_lacks_is_noted() -> None:
+    details = b'{"damage": ["a hole"], "leading_pictures_dropped": 2, "warnings": ["w"], "differences": ["d"]}'
+    process = _Says(DONE.replace(b'"details": {}', b'"details": ' + details) % b"a.png")
+    running = _running(process)
+    running.hear()
+    assert list(running.notes) == [
+        "damage accepted: a hole",
+        "2 frames at its start, which lean on others that are not there, are left out as in players",
+        "w",
+        "d",
+    ]
+    process.close()
+
+
 @pytest.mark.parametrize("name", ["../x.png", "/etc/x.png", "..", ".", "", "a\0b"])
 def test_a_planned_name_leads_nowhere_else(name: str) -> None:
     process = _Says(b"")

@@ -78,6 +78,11 @@ def test_a_bad_file_fails_and_the_others_are_done(
     assert "no such file" in told
 
 
+def test_what_the_output_lacks_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert upscale(media.captioned(tmp_path / "a.mkv"), "-o", tmp_path / "b.mkv") == 0
+    assert "  note: the closed captions inside its video are not carried over" in capsys.readouterr().out
+
+
 def test_json_tells_each_file_on_a_line(picture: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bad = tmp_path / "in" / "empty.png"
     bad.touch()

@@ -175,6 +175,31 @@ def test_odd_times_and_shapes(tmp_path: Path, make: Callable[[Path], Path], suff
     compare(source, tmp_path / "part")
 
 
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        (["--stereo-mode", "0:side_by_side_left_first", "--display-dimensions", "0:48x64"], {"stereo_mode": 1}),
+        (["--stereo-mode", "0:top_bottom_left_first", "--display-dimensions", "0:96x32"], {"stereo_mode": 3}),
+        (["--projection-type", "0:1"], {"projection_type": 1}),
+        (["--cropping", "0:2,4,6,8"], {"cropping": "4,8,12,16"}),
+    ],
+)
+def test_how_the_picture_is_to_be_seen_is_kept(tmp_path: Path, header: list[str], said: dict[str, object]) -> None:
+    plain, source, part = media.video(tmp_path / "plain.mkv", frames=12), tmp_path / "a.mkv", tmp_path / "part"
+    media.call("mkvmerge", "-q", "-o", source, *header, plain)
+    media.enlarge(source, part, work_dir=tmp_path / "work")
+    compare(source, part)
+    found = json.loads(media.call("mkvmerge", "-J", part))["tracks"][0]["properties"]
+    assert {name: found.get(name) for name in said} == said
+    with pytest.raises(InputError, match=r"what an \.mp4 cannot carry"):
+        media.enlarge(source, tmp_path / "part.mp4", work_dir=tmp_path / "work", container=Container.MP4)
+
+
+def test_captions_inside_the_video_are_told_of(tmp_path: Path) -> None:
+    report = media.enlarge(media.captioned(tmp_path / "a.mkv"), tmp_path / "part", work_dir=tmp_path / "work")
+    assert "closed captions inside its video are not carried over" in str(report.details["warnings"])
+
+
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
 def test_a_cover_picture_stays(sources: Path, tmp_path: Path, suffix: str) -> None:
     cover, source = tmp_path / "cover.jpg", tmp_path / f"a.{suffix}"

@@ -113,6 +113,22 @@ def test_dolby_vision_is_refused(tmp_path: Path) -> None:
     assert "Dolby Vision" in refused(dolby).reason
 
 
+def test_what_would_be_lost_beside_the_picture_is_refused(tmp_path: Path) -> None:
+    plain = media.video(tmp_path / "plain.mkv", frames=3)
+    mixed, stereo, stereo_mp4, alpha = (tmp_path / name for name in ("m.mkv", "s.mkv", "s.mp4", "a.mkv"))
+    media.call("mkvmerge", "-q", "-o", mixed, "--stereo-mode", "0:row_interleaved_left_first", plain)
+    assert "two views that take turns pixel by pixel" in refused(mixed).reason
+    media.call("mkvmerge", "-q", "-o", stereo, "--stereo-mode", "0:side_by_side_left_first", plain)
+    assert "side" in probed(stereo).spatial or "left_right" in probed(stereo).spatial
+    media.ffmpeg("-i", stereo, "-c", "copy", "-strict", "unofficial", stereo_mp4)
+    assert "from one Matroska file to another alone" in refused(stereo_mp4).reason
+    media.ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=24", "-frames:v", "3", "-pix_fmt", "yuva420p"),
+        *("-c:v", "libvpx-vp9", "-auto-alt-ref", "0", alpha),
+    )
+    assert "transparency" in refused(alpha).reason
+
+
 def test_sound_with_a_cover_is_no_video(tmp_path: Path) -> None:
     cover, song = tmp_path / "cover.jpg", tmp_path / "song.mp4"
     media.ffmpeg("-f", "lavfi", "-i", "color=red:size=64x48", "-frames:v", "1", cover)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from daemon.report import notes_of
 from daemon.space import size
-from daemon.text import duration
+from daemon.text import duration, printable
 
 __all__ = [
     "ago",
@@ -101,6 +102,7 @@ def fields_of(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         "Held back by": details.get("bottleneck"),
         "Encoder": details.get("encoder"),
         "Segments": details.get("segments"),
+        "To note": "; ".join(map(printable, notes_of(report))),
         "Tag": details.get("tag"),
         "Source, SHA-256": report.get("source", {}).get("sha256"),
         "Output, SHA-256": report.get("output", {}).get("sha256"),
