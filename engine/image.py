@@ -1,6 +1,6 @@
-"""Still files in and out, through libvips: depth, alpha, ICC profile, EXIF and XMP as they were.
+"""Still files in and out, through libvips: depth, alpha, ICC profile, EXIF, XMP, IPTC and text as they were.
 
-BMP alone goes through OpenCV (libvips has no reader of its own for it); it carries none of these but alpha.
+BMP alone goes through OpenCV (`engine.bmp`); it carries none of these but alpha.
 """
 
 from __future__ import annotations
@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from engine import __version__
+from engine import __version__, bmp, png_chunks
 from engine.errors import InputError, NothingToDo, OutputError
 from engine.files import storing
 from engine.settings import ImageFormat, Limits, Size
@@ -39,8 +38,9 @@ EXTENSIONS = {
 # second picture would come out as the first.
 pyvips.cache_set_max(0)
 
-_CARRIED = ("icc-profile-data", "exif-data", "xmp-data")
-_SOFTWARE_FIELDS = ("exif-ifd0-Software", "png-comment-0-Software", "image-description")
+_CARRIED = ("icc-profile-data", "exif-data", "xmp-data", "iptc-data")
+_CHUNKS = "png-chunks"
+_DESCRIPTION = "image-description"
 _DEPTHS = {"uchar": 8, "ushort": 16}
 
 
@@ -99,9 +99,17 @@ def read(source: Source, *, limits: Limits, ours: bool = False) -> Picture:
     image, header = _open(source, limits, ours=ours)
     lossless = not (header.format is ImageFormat.JPEG or b"VP8 " in source.head(64)[12:])
     if image is None:
-        return _picture(_read_bmp(source), header, lossless, {})
+        try:
+            return _picture(bmp.read(source), header, lossless, {})
+        except ValueError as error:
+            raise _damaged(source, error) from error
     metadata = {name: image.get(name) for name in _CARRIED if image.get_typeof(name)}
+    if header.format is ImageFormat.TIFF:
+        metadata.pop("iptc-data", None)  # libvips 8.18 gives a quarter of it
     metadata |= {"xres": image.xres, "yres": image.yres}
+    if header.format is ImageFormat.PNG:
+        metadata[_CHUNKS] = png_chunks.carried_chunks(source)
+    metadata[_DESCRIPTION] = _text(image, _DESCRIPTION)
     try:
         pixels = image.autorot().numpy()
     except pyvips.Error as error:
@@ -135,7 +143,7 @@ def write(picture: Picture, path: Path, format_: ImageFormat) -> None:
     colour, alpha = picture.colour, picture.alpha
     if colour.dtype == np.uint16 and format_ not in (ImageFormat.PNG, ImageFormat.TIFF):
         colour, alpha = _eight_bit(colour), None if alpha is None else _eight_bit(alpha)
-    data = _encode_bmp(colour, alpha) if format_ is ImageFormat.BMP else _encode(picture, colour, alpha, format_)
+    data = bmp.encode(colour, alpha) if format_ is ImageFormat.BMP else _encode(picture, colour, alpha, format_)
     with storing(path), path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -152,7 +160,10 @@ def _open(source: Source, limits: Limits, *, ours: bool = False) -> tuple[pyvips
             path=source.path,
         )
     if format_ is ImageFormat.BMP:
-        header = Header(_bmp_size(source), format_, 8)
+        try:
+            header = Header(bmp.size_of(source), format_, 8)
+        except ValueError as error:
+            raise _damaged(source, error) from error
         _within(header.size, limits, source)
         return None, header
     loaders: dict[ImageFormat, Callable[..., pyvips.Image]] = {
@@ -174,15 +185,22 @@ def _open(source: Source, limits: Limits, *, ours: bool = False) -> tuple[pyvips
 
 
 def _refuse(image: pyvips.Image, source: Source, format_: ImageFormat, *, ours: bool) -> None:
-    names = image.get_fields()
-    software = " ".join(str(image.get(name)) for name in _SOFTWARE_FIELDS if name in names)
+    software = _text(image, "exif-ifd0-Software") + _text(image, _DESCRIPTION)
+    if format_ is ImageFormat.PNG:
+        software += png_chunks.software(source)
     if "Kakudai" in software and not ours:
         raise NothingToDo("was made by Kakudai and is not enlarged again", remedy="give the original", path=source.path)
-    pages = image.get("n-pages") if "n-pages" in names else 1
-    if pages > 1 or (format_ is ImageFormat.PNG and b"acTL" in source.head(1 << 16)):
+    pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
+    if pages > 1 or (format_ is ImageFormat.PNG and png_chunks.is_animated(source)):
         raise InputError(
             "has several pages or is animated; only still pictures are enlarged",
             remedy="split it into single pictures (a folder of them with `sequence: true`), or make a video of it",
+            path=source.path,
+        )
+    if format_ is ImageFormat.PNG and (transfer := png_chunks.hdr_transfer(source)):
+        raise InputError(
+            f"is HDR ({transfer}), which the network was not trained for",
+            remedy="give an SDR version, or tone-map it first",
             path=source.path,
         )
     if image.interpretation == "cmyk":
@@ -204,6 +222,11 @@ def _refuse(image: pyvips.Image, source: Source, format_: ImageFormat, *, ours: 
             remedy="convert it to 8 or 16 bit RGB or grey",
             path=source.path,
         )
+
+
+def _text(image: pyvips.Image, name: str) -> str:
+    """What the header says under a name of libvips; "" where it does not."""
+    return str(image.get(name)) if image.get_typeof(name) else ""
 
 
 def _within(size: Size, limits: Limits, source: Source) -> None:
@@ -237,14 +260,16 @@ def _encode(picture: Picture, colour: NDArray[Any], alpha: NDArray[Any] | None, 
         if name in picture.metadata:
             image.set_type(pyvips.GValue.blob_type, name, picture.metadata[name])
     image.set_type(pyvips.GValue.gint_type, "orientation", 1)  # applied while reading
-    if format_ is ImageFormat.PNG:
-        image.set_type(pyvips.GValue.gstr_type, "png-comment-0-Software", SOFTWARE)
-    elif format_ is ImageFormat.TIFF:
-        image.set_type(pyvips.GValue.gstr_type, "image-description", SOFTWARE)
-    else:
+    if format_ is ImageFormat.TIFF:
+        before = picture.metadata.get(_DESCRIPTION)
+        described = f"{before} ({SOFTWARE})" if before else SOFTWARE
+        image.set_type(pyvips.GValue.gstr_type, _DESCRIPTION, described)
+    elif format_ is not ImageFormat.PNG:
         image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Software", f"{SOFTWARE} ")
     savers: dict[ImageFormat, Callable[[], bytes]] = {
-        ImageFormat.PNG: lambda: image.pngsave_buffer(compression=6),
+        ImageFormat.PNG: lambda: png_chunks.with_chunks(
+            image.pngsave_buffer(compression=6), picture.metadata.get(_CHUNKS, b""), made_by=SOFTWARE
+        ),
         ImageFormat.JPEG: lambda: image.jpegsave_buffer(Q=95, subsample_mode="off", optimize_coding=True),
         ImageFormat.WEBP: lambda: image.webpsave_buffer(
             lossless=picture.lossless, Q=95, smart_subsample=True, exact=True
@@ -261,34 +286,6 @@ def _encode(picture: Picture, colour: NDArray[Any], alpha: NDArray[Any] | None, 
 
 def _eight_bit(samples: NDArray[Any]) -> NDArray[Any]:
     return np.rint(samples / 257).astype(np.uint8)
-
-
-def _bmp_size(source: Source) -> Size:
-    head = source.head(26)
-    if len(head) < 26:
-        raise _damaged(source, "the header is cut short")
-    if int.from_bytes(head[14:18], "little") == 12:
-        return Size(int.from_bytes(head[18:20], "little"), int.from_bytes(head[20:22], "little"))
-    width, height = (int.from_bytes(head[at : at + 4], "little", signed=True) for at in (18, 22))
-    return Size(width, abs(height))
-
-
-def _read_bmp(source: Source) -> NDArray[Any]:
-    if int.from_bytes(source.head(6)[2:6], "little") > source.size:
-        raise _damaged(source, "the file is shorter than its header says")
-    pixels = cv2.imdecode(np.frombuffer(source.head(source.size), np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise _damaged(source, "cannot be decoded")
-    if pixels.ndim == 3:
-        pixels[..., :3] = pixels[..., 2::-1].copy()
-    return np.asarray(pixels)
-
-
-def _encode_bmp(colour: NDArray[Any], alpha: NDArray[Any] | None) -> bytes:
-    if alpha is not None:
-        bgr = cv2.cvtColor(colour, cv2.COLOR_GRAY2BGR) if colour.ndim == 2 else colour
-        colour = np.dstack([bgr, alpha])
-    return bytes(cv2.imencode(".bmp", colour)[1])
 
 
 def _damaged(source: Source, error: object) -> InputError:

@@ -16,7 +16,7 @@ import pytest
 import pyvips
 from numpy.typing import NDArray
 
-from engine import image, job
+from engine import __version__, image, job
 from engine.errors import InputError, KakudaiError, MissingInputError, NothingToDo, OutputError
 from engine.settings import ImageFormat, Limits, Settings
 from engine.source import open_source
@@ -119,6 +119,42 @@ def test_profile_and_exif_are_carried_and_orientation_is_applied(tmp_path: Path)
     assert found.xres == pytest.approx(3.0, rel=0.05)
 
 
+def test_text_and_the_meaning_of_colours_are_carried(tmp_path: Path) -> None:
+    """Chunks of a PNG that libvips keeps for itself."""
+    kept = [
+        _chunk(b"gAMA", struct.pack(">I", 55556)),
+        _chunk(b"cHRM", struct.pack(">8I", 31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+        _chunk(b"cICP", bytes([1, 13, 0, 1])),
+        _chunk(b"tEXt", b"parameters\0what it was made with"),
+        _chunk(b"zTXt", b"Comment\0\0" + zlib.compress(b"x" * 1000)),
+        _chunk(b"iTXt", "Title\0\0\0ja\0\0拡大".encode()),
+    ]
+    kept.append(_chunk(b"tEXt", "Créateur\0né".encode("latin-1")))  # which is what the standard wants
+    broken = _chunk(b"tEXt", b"Author\0somebody")[:-1] + b"?"
+    data = saved(tmp_path / "a.png", drawn()).read_bytes()
+    chunks = b"".join([*kept, _chunk(b"tEXt", b"Software\0another"), broken])
+    (tmp_path / "a.png").write_bytes(data[:33] + chunks + data[33:])
+    out = upscaled(tmp_path / "a.png").read_bytes()
+    assert all(out.count(chunk) == 1 for chunk in kept)
+    assert b"another" not in out
+    assert b"somebody" not in out
+    (tmp_path / "again.png").write_bytes(out)
+    with pytest.raises(NothingToDo):
+        read(tmp_path / "again.png")
+
+
+def test_descriptions_and_captions_are_carried(tmp_path: Path) -> None:
+    picture = pyvips.Image.new_from_array(drawn(), interpretation="srgb").copy()
+    picture.set_type(pyvips.GValue.gstr_type, "image-description", "頁 1")
+    picture.set_type(pyvips.GValue.blob_type, "iptc-data", b"Photoshop 3.0\x008BIM\x04\x04\0\0\0\0\0\0")
+    for path in (tmp_path / "a.tiff", tmp_path / "a.jpg"):
+        picture.write_to_file(str(path))
+    jpeg = [pyvips.Image.new_from_file(str(each)) for each in (tmp_path / "a.jpg", upscaled(tmp_path / "a.jpg"))]
+    assert jpeg[0].get("iptc-data") == jpeg[1].get("iptc-data")
+    tiff = pyvips.Image.new_from_file(str(upscaled(tmp_path / "a.tiff")))
+    assert tiff.get("image-description") == f"頁 1 (Kakudai {__version__})"
+
+
 @pytest.mark.parametrize("extension", [".png", ".webp", ".tiff"])
 def test_alpha_is_enlarged_beside_the_picture_without_a_halo(tmp_path: Path, extension: str) -> None:
     pixels = np.zeros((20, 20, 4), np.uint8)  # what is transparent is black, the disc is white
@@ -190,6 +226,11 @@ def _animated_png(path: Path) -> None:
     path.write_bytes(data[:33] + _chunk(b"acTL", struct.pack(">II", 2, 0)) + data[33:])
 
 
+def _hdr_png(path: Path) -> None:
+    data = saved(path, drawn()).read_bytes()
+    path.write_bytes(data[:33] + _chunk(b"cICP", bytes([9, 16, 0, 1])) + data[33:])
+
+
 def _huge_header(path: Path) -> None:
     header = _chunk(b"IHDR", struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + _chunk(b"IDAT", zlib.compress(b"")) + _chunk(b"IEND", b""))
@@ -215,6 +256,7 @@ def _short_bmp(path: Path) -> None:
         ("c.png", _animated_png, "several pages or is animated"),
         ("d.tiff", _float, "not supported"),
         ("d.png", _huge_header, "max_pixels"),
+        ("f.png", _hdr_png, "is HDR"),
         ("a.bmp", _short_bmp, "damaged or incomplete"),
         ("e.png", Path.touch, "empty"),
         ("notes.md", _text, "are not enlarged"),
