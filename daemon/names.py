@@ -10,7 +10,7 @@ from typing import Literal
 from pathspec import GitIgnoreSpec
 
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
-EPISODES = frozenset({".mkv", ".mp4", ".m4v"})
+EPISODES = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
 BOOKKEEPING = frozenset(
     {
         *("@eadir", "#recycle", "#snapshot", "@tmp"),  # Synology

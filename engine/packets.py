@@ -33,6 +33,10 @@ class StreamPackets:
     """The longest duration of a packet."""
     timestamps: array[int] = field(default_factory=lambda: array("q"))
     """PTS of every packet that has one, in the order of the file."""
+    position: int | None = None
+    """Of the last one: its byte in the file."""
+    laced: bool = False
+    """Whether some share a block of a Matroska file (RFC 9559, 10.3): all but the first are timed by their length."""
 
 
 @dataclass
@@ -87,7 +91,7 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
     """
     options = [word for name, value in fenced(limits).items() for word in (f"-{name}", value)]
     argv = ["ffprobe", "-hide_banner", "-loglevel", "repeat+level+warning", *options]
-    argv += ["-show_entries", "packet=stream_index,pts,duration,flags", "-of", "compact=p=0:nk=0"]
+    argv += ["-show_entries", "packet=stream_index,pts,duration,pos,flags", "-of", "compact=p=0:nk=0"]
     argv += [descriptor_url(fd)]
     scan = PacketScan()
     last = (-1, 0)
@@ -103,6 +107,9 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
             packets.count += 1
             duration = _ticks(fields.get("duration"))
             packets.longest = max(packets.longest, duration or 0)
+            position = _ticks(fields.get("pos"))
+            packets.laced |= position is not None and position == packets.position
+            packets.position = position
             pts = _ticks(fields.get("pts"))
             if pts is not None:
                 packets.end = max(packets.end, pts + (duration or 0))

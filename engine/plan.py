@@ -21,7 +21,7 @@ from engine.source import Source
 
 Kind = Literal["picture", "episode", "sequence"]
 
-EPISODE_EXTENSIONS = frozenset({".mkv", ".mp4", ".m4v"})
+EPISODE_EXTENSIONS = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
 EXTENSIONS = frozenset(image.EXTENSIONS) | EPISODE_EXTENSIONS
 """What is taken up, in lower case."""
 

@@ -24,7 +24,7 @@ from engine.settings import Limits, Size
 from engine.source import open_source
 
 _QUEUE_BYTES = 64 << 20
-_VIDEO = frozenset({".mkv", ".mp4", ".m4v"})
+_VIDEO = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,9 @@ import pytest
 
 from engine.errors import EnvironmentFault, InputError, KakudaiError, NothingToDo, ProcessingError, UsageError
 from engine.mux import Timing
+from engine.plan import plan
 from engine.settings import Container, EncoderSettings, Limits, Settings
+from engine.source import open_source
 from tests import media
 from tests.peak_memory import measured
 from tests.same_episode import compare
@@ -198,6 +200,20 @@ def test_how_the_picture_is_to_be_seen_is_kept(tmp_path: Path, header: list[str]
 def test_captions_inside_the_video_are_told_of(tmp_path: Path) -> None:
     report = media.enlarge(media.captioned(tmp_path / "a.mkv"), tmp_path / "part", work_dir=tmp_path / "work")
     assert "closed captions inside its video are not carried over" in str(report.details["warnings"])
+
+
+def test_a_webm_keeps_everything(tmp_path: Path) -> None:
+    subtitles, source = tmp_path / "a.vtt", tmp_path / "a.webm"
+    subtitles.write_text("WEBVTT\n\n00:00.250 --> 00:00.750\nWords\n")
+    media.ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=24:duration=1", "-f", "lavfi", "-i", "sine=duration=1"),
+        *("-i", subtitles, "-map", "0", "-map", "1", "-map", "2", "-pix_fmt", "yuv420p"),
+        *("-c:v", "libvpx-vp9", "-c:a", "libopus", "-c:s", "webvtt", source),
+    )
+    with open_source(source) as opened:
+        assert plan(opened, Settings()).output_name == "a [128p].mkv"
+    media.enlarge(source, tmp_path / "part", work_dir=tmp_path / "work")
+    compare(source, tmp_path / "part")
 
 
 @pytest.mark.parametrize("suffix", ["mkv", "mp4"])
