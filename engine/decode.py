@@ -127,6 +127,7 @@ class Decoder:
                     filled = self._child.read_into(self._child.stdout_fd, buffer.data)
                 if filled == 0:
                     break
+                self._check_facts()
                 if filled < self._frame_bytes:
                     self._check_end(partial=True)
                 self.frames += 1
@@ -156,12 +157,15 @@ class Decoder:
             for _ in self._timestamps_pipe:  # never let ffmpeg block on a pipe that nobody reads
                 pass
 
+    def _check_facts(self) -> None:
+        if self._timestamps_error is not None:
+            raise self._timestamps_error
+
     def _check_end(self, *, partial: bool = False) -> None:
         """After the last frame: ffmpeg ended well, complained of nothing, and both pipes tell the same count."""
         self._timestamps_reader.join()
         self._child.finish()
-        if self._timestamps_error is not None:
-            raise self._timestamps_error
+        self._check_facts()
         if self._child.error_lines and self._accept_damage:
             self.damage.append(f"{self._child.error_lines} complaints of the decoder: {self._child.first_error}")
         elif self._child.error_lines:
@@ -209,6 +213,8 @@ def exact_output(
     if start_s is not None:
         # by the container's own times, and everything from the key frame on: the PTS tell which frame is which
         where = {"noaccurate_seek": None, "seek_timestamp": "1", "ss": f"{float(start_s):.6f}"}
+    if not deinterlaced_as:  # which cannot do without
+        where["reinit_filter"] = "0"  # else frames of another format in midstream are converted to the first's unseen
     stream = source_input(source, limits, copyts=None, noautorotate=None, **where)[str(info.video_index)]
     fields: dict[str, str | None] = {}
     if deinterlaced_as:  # it counts time in half ticks, and looks at frames before and after

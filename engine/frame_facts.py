@@ -59,7 +59,11 @@ class FactsReader:
         except (ValueError, IndexError) as error:
             raise damaged(self._source, f"a frame without a timestamp ({error})") from error
         if size != self._frame_bytes:
-            raise damaged(self._source, f"frame {self._frames} has another size or pixel format")
+            raise InputError(
+                f"frame {self._frames} has another size or pixel format than those before",
+                remedy="cut it there, and enlarge the parts, for example with mkvmerge --split parts-frames:…",
+                path=self._source.path,
+            )
         if self._last is not None and facts.pts <= self._last:
             raise damaged(self._source, f"the timestamp of frame {self._frames} does not increase")
         self._frames += 1

@@ -123,13 +123,14 @@ def test_a_killed_ffmpeg_is_an_error(tmp_path: Path) -> None:
                 sum(1 for _ in decoder)
 
 
-def test_a_change_of_size_in_midstream_is_refused(tmp_path: Path) -> None:
-    small = media.video(tmp_path / "a.h264", frames=5, more=["-f", "h264"])
-    large = media.video(tmp_path / "b.h264", frames=5, size="128x96", more=["-f", "h264"])
-    both = tmp_path / "both.h264"
-    both.write_bytes(small.read_bytes() + large.read_bytes())
+@pytest.mark.parametrize(("size", "pix_fmt"), [("128x96", "yuv420p"), ("96x64", "yuv420p10le"), ("96x64", "yuv422p")])
+def test_a_change_of_size_or_format_in_midstream_is_refused(tmp_path: Path, size: str, pix_fmt: str) -> None:
+    """ffmpeg would convert the format of all that follows to the first's, without a word."""
+    media.video(tmp_path / "a.ts", frames=5)
+    media.video(tmp_path / "b.ts", frames=5, size=size, pix_fmt=pix_fmt)
+    (tmp_path / "both.txt").write_text("file 'a.ts'\nfile 'b.ts'\n")
     path = tmp_path / "both.mkv"
-    media.call("mkvmerge", "--quiet", "-o", path, both)
+    media.ffmpeg("-f", "concat", "-i", tmp_path / "both.txt", "-c", "copy", path)
     with open_source(path) as source:
         info = probe_episode(source, limits=Limits())
         with Decoder(source, info, limits=Limits()) as decoder, pytest.raises(InputError, match="size or pixel"):
