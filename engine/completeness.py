@@ -67,7 +67,7 @@ def check_packets(source: Source, info: EpisodeInfo, packets: PacketScan) -> Non
     if packets.without_timestamp:
         raise InputError(
             f"{packets.without_timestamp} of its frames have no timestamp",
-            remedy="remux it with mkvmerge",
+            remedy="remux it: ffmpeg -fflags +genpts -i FILE -map 0 -c copy NEW.mkv",
             path=source.path,
         )
     if not packets.timestamps:

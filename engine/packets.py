@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -18,6 +18,7 @@ from engine.ffmpeg import EPISODE_FORMATS, command, descriptor_url, fenced
 from engine.probe import EpisodeInfo
 from engine.process import Child, run
 from engine.settings import Limits
+from engine.vfw import Packet, with_pts
 
 _CHUNK = 1 << 16
 
@@ -91,48 +92,41 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
     """
     options = [word for name, value in fenced(limits).items() for word in (f"-{name}", value)]
     argv = ["ffprobe", "-hide_banner", "-loglevel", "repeat+level+warning", *options]
-    argv += ["-show_entries", "packet=stream_index,pts,duration,pos,flags", "-of", "compact=p=0:nk=0"]
+    argv += ["-show_entries", "packet=stream_index,pts,dts,duration,pos,flags", "-of", "compact=p=0:nk=0"]
     argv += [descriptor_url(fd)]
     scan = PacketScan()
     last = (-1, 0)
     keys = 0
     decoders = {stream.codec for stream in info.streams}
     with Child(argv, silence_s=limits.silence_s, subject=subject, pass_fds=(fd,), unheard=decoders) as child:
-        for line in _lines(child):
-            fields = dict(part.partition("=")[::2] for part in line.split("|"))
-            if "stream_index" not in fields:
-                continue
-            index = int(fields["stream_index"])
-            packets = scan.streams.setdefault(index, StreamPackets())
+        for packet in with_pts(_packets(child), info.video_index):
+            packets, pts = scan.streams.setdefault(packet.stream, StreamPackets()), packet.pts
             packets.count += 1
-            duration = _ticks(fields.get("duration"))
-            packets.longest = max(packets.longest, duration or 0)
-            position = _ticks(fields.get("pos"))
-            packets.laced |= position is not None and position == packets.position
-            packets.position = position
-            pts = _ticks(fields.get("pts"))
+            packets.longest = max(packets.longest, packet.duration)
+            packets.laced |= packet.position is not None and packet.position == packets.position
+            packets.position = packet.position
             if pts is not None:
-                packets.end = max(packets.end, pts + (duration or 0))
-                if index != info.video_index:
+                packets.end = max(packets.end, pts + packet.duration)
+                if packet.stream != info.video_index:
                     packets.timestamps.append(pts)
-            if index != info.video_index:
+            if packet.stream != info.video_index:
                 continue
             if scan.first_pts is None:
                 scan.first_pts = pts
             elif pts is not None and pts < scan.first_pts:
                 scan.leading += 1
-            if "D" in fields.get("flags", ""):
+            if "D" in packet.flags:
                 continue
-            keys += fields.get("flags", "").startswith("K")
+            keys += packet.flags.startswith("K")
             scan.opening_frames += keys < 2 and pts is not None and pts >= (scan.first_pts or 0)
             if pts is None:
                 scan.without_timestamp += 1
                 continue
             scan.timestamps.append(pts)
             if len(scan.durations) < 2:  # whether there is more than one is all that matters
-                scan.durations.add(duration or 0)
+                scan.durations.add(packet.duration)
             if pts > last[0]:
-                last = (pts, duration or 0)
+                last = (pts, packet.duration)
         child.finish(check=False)
         if child.status != 0:
             raise child.failed(f"ended with status {child.status}")
@@ -140,6 +134,15 @@ def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -
     scan.timestamps = array("q", sorted(scan.timestamps))
     scan.last_duration = last[1] or None
     return scan
+
+
+def _packets(child: Child) -> Iterator[Packet]:
+    for line in _lines(child):
+        fields = dict(part.partition("=")[::2] for part in line.split("|"))
+        if "stream_index" in fields:
+            pts, dts, duration, position = (_ticks(fields.get(name)) for name in ("pts", "dts", "duration", "pos"))
+            flags = fields.get("flags", "")
+            yield Packet(int(fields["stream_index"]), pts, dts, duration or 0, position, flags)
 
 
 def _lines(child: Child) -> Iterable[str]:

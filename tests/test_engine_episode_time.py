@@ -10,6 +10,7 @@ import pytest
 
 from engine.settings import Container, Settings
 from tests import media
+from tests.old_avi import xvid
 from tests.same_episode import compare
 
 SCENE = ["-f", "lavfi", "-i", "testsrc2=size=96x64:rate=24000/1001:duration=1.5"]
@@ -141,6 +142,23 @@ def test_a_long_gap_between_frames_stays(tmp_path: Path) -> None:
     media.enlarge(source, tmp_path / "part", work_dir=tmp_path / "work")
     compare(source, tmp_path / "part")
     assert [pts for pts, _ in media.packets(tmp_path / "part")[1]] == times
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("frames", [40, 41])
+def test_old_releases_are_shown_as_decoders_show_them(tmp_path: Path, frames: int, packed: bool) -> None:
+    """XviD with B-frames, whose blocks have the times of decoding."""
+    source, part = xvid(tmp_path / "a.mkv", frames=frames, packed=packed), tmp_path / "part"
+    packets = media.call("ffprobe", "-v", "error", "-show_entries", "packet=pts", "-of", "csv=p=0", source)
+    assert b"N/A" in packets
+    decoded = media.call(
+        *("ffmpeg", "-v", "error", "-copyts", "-i", source, "-fps_mode", "passthrough"),
+        *("-enc_time_base", "1/1000", "-f", "framecrc", "-"),
+    )
+    times = [int(line.split(b",")[2]) for line in decoded.splitlines() if not line.startswith(b"#")]
+    report = media.enlarge(source, part, work_dir=tmp_path / "work")
+    assert report.frames == frames
+    assert [pts for pts, _ in media.packets(part)[0]] == times
 
 
 def test_a_deep_pyramid_of_b_frames(tmp_path: Path) -> None:
