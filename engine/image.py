@@ -15,7 +15,7 @@ import numpy as np
 import pyvips
 from numpy.typing import NDArray
 
-from engine import __version__, bmp, png_chunks
+from engine import __version__, bmp, png_chunks, tiff_tags
 from engine.errors import InputError, NothingToDo, OutputError
 from engine.files import storing
 from engine.settings import ImageFormat, Limits, Size
@@ -201,6 +201,12 @@ def _refuse(image: pyvips.Image, source: Source, format_: ImageFormat, *, ours: 
         raise InputError(
             f"is HDR ({transfer}), which the network was not trained for",
             remedy="give an SDR version, or tone-map it first",
+            path=source.path,
+        )
+    if format_ is ImageFormat.TIFF and tiff_tags.is_plain_ycbcr(source):
+        raise InputError(
+            "is in YCbCr without JPEG's compression, which would be taken for RGB",
+            remedy="convert it to RGB",
             path=source.path,
         )
     if image.interpretation == "cmyk":

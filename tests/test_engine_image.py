@@ -200,6 +200,22 @@ def _cmyk(path: Path) -> None:
     pyvips.Image.new_from_array(drawn(bands=4), interpretation="cmyk").write_to_file(str(path))
 
 
+def _ycbcr(path: Path) -> None:
+    """The tag PhotometricInterpretation (262), a SHORT, says 6 and not 2."""
+    data = saved(path, drawn()).read_bytes()
+    entry = struct.pack("<HHIH", 262, 3, 1, 2)
+    assert data.count(entry) == 1
+    path.write_bytes(data.replace(entry, struct.pack("<HHIH", 262, 3, 1, 6)))
+
+
+def _big_ycbcr(path: Path) -> None:
+    saved(path, drawn(), bigtiff=True)
+    data = path.read_bytes()
+    entry = struct.pack("<HHQH", 262, 3, 1, 2)
+    assert data.count(entry) == 1
+    path.write_bytes(data.replace(entry, struct.pack("<HHQH", 262, 3, 1, 6)))
+
+
 def _animated(path: Path) -> None:
     frames = pyvips.Image.new_from_array(np.concatenate([drawn(), 255 - drawn()]), interpretation="srgb").copy()
     frames.set_type(pyvips.GValue.gint_type, "page-height", 24)
@@ -251,6 +267,8 @@ def _short_bmp(path: Path) -> None:
         ("c.tiff", _truncated, "damaged or incomplete"),
         ("a.tiff", _cmyk, "CMYK"),
         ("d.jpg", _cmyk, "CMYK"),
+        ("e.tiff", _ycbcr, "YCbCr"),
+        ("f.tif", _big_ycbcr, "YCbCr"),
         ("a.webp", _animated, "several pages or is animated"),
         ("b.tiff", _pages, "several pages or is animated"),
         ("c.png", _animated_png, "several pages or is animated"),
