@@ -91,6 +91,9 @@ def enlarge_episode(
         packets = prove_complete(source, info, limits=limits, damage=damage)
     with clock("look for fields"):
         fields = check_interlacing(source, info, deinterlace=settings.deinterlace, limits=limits)
+    lost: list[str] = []
+    with clock("look for captions"), damage.expected():
+        lost = lost_with_frames(source, info, limits)
     with clock("verify segments"):
         content = source.sha256()
         key = _segment_key(content, settings, encoder, video, weights_sha256)
@@ -205,7 +208,7 @@ def enlarge_episode(
         "segments_reused": reused,
         "video_bytes": sum(segment.bytes for segment in segments),
         "streams": streams,
-        "warnings": [*warnings, *lost_with_frames(source, info, limits)],
+        "warnings": [*warnings, *lost],
         "differences": differences,
         "ffmpeg": tool_version("ffmpeg"),
         "seconds": clock.seconds,
