@@ -18,6 +18,7 @@ from daemon.config import load_config
 from daemon.web.api import ROUTES
 from daemon.web.operations import OPERATIONS
 from daemon.web.schemas import describe
+from tests import media
 from tests.service_runner import CONFIG, ServiceRunner, eventually, write_picture
 from tests.web_client import WebClient
 
@@ -259,6 +260,19 @@ def test_the_token_is_for_the_owner_alone(web: WebClient, service: ServiceRunner
     assert path.read_text().strip() == web.token
     assert web.token not in str(service.status())
     assert web.token not in service.log()
+
+
+def test_what_a_delivery_lacks_is_on_its_page_and_in_the_log(tmp_path: Path) -> None:
+    with ServiceRunner(tmp_path, WEB) as service:
+        for name in ("a.mkv", "b.mkv"):
+            media.captioned(tmp_path / name).rename(service.inbox / name)
+        service.start()
+        for job in service.wait_for(delivered=2)["delivered"]:
+            assert (
+                "the closed captions inside its video are not carried"
+                in client_of(service).get(f"/jobs/{job['job']}").text
+            )
+        assert service.log().count("the closed captions inside its video are not carried over") == 2
 
 
 def test_reload_moves_the_page_and_turns_it_off(tmp_path: Path) -> None:
