@@ -36,6 +36,7 @@ from engine.segments import PIPELINE_VERSION, SegmentStore, segment_length
 from engine.settings import Container, Damaged, EncoderSettings, Limits, Settings, Size
 from engine.side_data import lost_with_frames
 from engine.source import Source, open_source
+from engine.trial import check_carried
 from engine.verify import verify_episode
 
 _LOSSLESS = EncoderSettings("ffv1")
@@ -243,6 +244,7 @@ def check_deliverable(
         check_mp4(info, source, encoder, limits)
     elif container is Container.MKV:
         check_matroska(info, source)
+    check_carried(info, source, container, limits)
 
 
 def _segment_key(

@@ -18,6 +18,8 @@ from engine.source import Source
 
 _LARGEST_SHIFT_S = Fraction(2, 1000)
 """mkvmerge re-times sound that others muxed by up to 2 ms, without drift."""
+MPEG_AUDIO = {"mp1", "mp2", "mp3"}
+"""Layers that an MP4 does not tell apart, but a Matroska file does."""
 _TEXT = {"ass": "ass", "ssa": "ass", "subrip": "srt", "webvtt": "webvtt"}
 """Subtitles whose packets are text, and the format in which ffmpeg writes them out."""
 
@@ -25,7 +27,7 @@ _TEXT = {"ass": "ass", "ssa": "ass", "subrip": "srt", "webvtt": "webvtt"}
 def time_problem(old: Stream, new: Stream, before: PacketScan, after: PacketScan) -> str | None:
     """A copied stream of another codec, with more or fewer packets, or with one at another time; None if well."""
     was, now = before.streams.get(old.index), after.streams.get(new.index)
-    if old.codec != new.codec:
+    if old.codec != new.codec and not {old.codec, new.codec} <= MPEG_AUDIO:
         return f"stream {new.index} is {new.codec}, not {old.codec}"
     if was is None or now is None:
         return None if was is now else f"stream {new.index} has {now.count if now else 0} packets"

@@ -281,6 +281,49 @@ def test_what_would_be_lost_is_refused_before_work(
     assert not (tmp_path / "part").exists()
 
 
+@pytest.mark.parametrize(
+    ("codec", "container", "reason"),
+    [
+        ("pcm_s16le", Container.MP4, "ffmpeg does not write into an .mp4"),
+        ("flac", Container.MKV, "mkvmerge does not carry"),
+    ],
+)
+def test_sound_that_a_muxer_cannot_carry_is_told_before_work(
+    tmp_path: Path, codec: str, container: Container, reason: str
+) -> None:
+    """QuickTime's PCM, and FLAC of an .mp4, of which mkvmerge 74 writes headers that nobody can read."""
+    source = with_sound(tmp_path / "a.mp4", codec)
+    if codec == "flac" and "v74" not in media.call("mkvmerge", "--version").decode():
+        pytest.skip("another mkvmerge may carry it")
+    with open_source(source) as opened, pytest.raises(InputError, match=reason):
+        plan(opened, Settings(container=container))
+
+
+@pytest.mark.parametrize("codec", ["pcm_s16le", "mp2"])
+def test_sound_of_an_mp4_that_a_matroska_file_names_otherwise(tmp_path: Path, codec: str) -> None:
+    source, part = with_sound(tmp_path / "a.mp4", codec), tmp_path / "part"
+    media.enlarge(source, part, work_dir=tmp_path / "work", container=Container.MKV)
+    assert media.stream_hashes(source, "a") == media.stream_hashes(part, "a")
+
+
+def with_sound(path: Path, codec: str) -> Path:
+    media.ffmpeg(
+        *(
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc2=size=96x64:rate=24:duration=1",
+            "-f",
+            "lavfi",
+            "-i",
+            "sine=r=48000:duration=1",
+        ),
+        *("-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", codec, "-strict", "experimental"),
+        *("-f", "mov" if codec.startswith("pcm") else "mp4", path),
+    )
+    return path
+
+
 def test_numbered_frames(sources: Path, tmp_path: Path) -> None:
     part = tmp_path / "%d [frames]"
     media.enlarge(sources / "uneven.mkv", part, work_dir=tmp_path / "work", container=Container.PNG)
