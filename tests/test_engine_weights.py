@@ -198,8 +198,8 @@ def test_what_can_be_asked_for_is_shipped() -> None:
     cards = weights.shipped().values()
     assert {card.network for card in cards if card.restore} == set(RESTORING)
     of_the_paper = {(card.network, card.upsampling, card.scale) for card in cards if card.of_the_paper}
-    srcnn = {("srcnn", upsampling, 2) for upsampling in (Interpolation.BILINEAR, Interpolation.BICUBIC)}
-    assert of_the_paper == srcnn | {("msrcnn", Interpolation.BILINEAR, 2)}
+    both = (Interpolation.BILINEAR, Interpolation.BICUBIC)
+    assert of_the_paper == {(network, upsampling, 2) for network in ("srcnn", "msrcnn") for upsampling in both}
     assert not weights.shipped()[weights.choose("msrcnn", Fraction(2))].of_the_paper
     own = {(card.network, card.scale) for card in cards if not card.restore} & {(n.name, n.scale) for n in ALL}
     assert own == {(network.name, network.scale) for network in ALL if network.scale > 1}
