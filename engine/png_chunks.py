@@ -16,21 +16,25 @@ _SOFTWARE, _XMP = b"Software\0", b"XML:com.adobe.xmp\0"
 """Texts that are not carried: what made the picture, which is told anew, and XMP, which libvips carries."""
 _LONGEST, _MOST = 8_000_000, 1000
 """As libpng has it: what is longer, or comes later, it does not read either."""
+_MOST_BYTES = 1 << 26
+"""Of all of them together."""
 _HDR = {16: "PQ", 18: "HLG"}
 """Transfer functions of cICP (ITU-T H.273, 8.2)."""
 
 
 def carried_chunks(source: Source) -> bytes:
     """The chunks to carry over, as they stand in the file; those with a wrong checksum are left out, as by decoders."""
-    found = []
+    found: list[bytes] = []
+    left = _MOST_BYTES
     for kind, offset, length in _chunks(source):
-        if kind not in _COLOUR | _TEXT or length > _LONGEST:
+        if kind not in _COLOUR | _TEXT or length > min(_LONGEST, left) or len(found) == _MOST:
             continue
+        left -= length
         chunk = os.pread(source.fd, length + 12, offset)
         whole = len(chunk) == length + 12 and zlib.crc32(chunk[4:-4]) == int.from_bytes(chunk[-4:], "big")
         if whole and not (kind in _TEXT and chunk[8:].startswith((_SOFTWARE, _XMP))):
             found.append(chunk)
-    return b"".join(found[:_MOST])
+    return b"".join(found)
 
 
 def software(source: Source) -> str:

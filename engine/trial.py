@@ -25,27 +25,28 @@ _SECONDS = "0.5"
 def check_carried(info: EpisodeInfo, source: Source, container: Container, limits: Limits) -> None:
     """Raise `InputError` where sound or subtitles of an MP4 would not come through into `container`."""
     carried = [stream for stream in info.streams if stream.kind in ("audio", "subtitle")]
-    if info.container != "mp4" or not carried:
+    if info.container != "mp4" or container is Container.PNG or not carried:
         return
     with _scratch("short.mp4") as short:
         refusal = _write_mp4(source, carried, short, limits)
-        if container is Container.MP4 and refusal:
+        if refusal and container is Container.MP4:
             raise InputError(
                 f"has a stream that ffmpeg does not write into an .mp4: {refusal}",
                 remedy="set `container: mkv` in the profile",
                 path=source.path,
             )
-        if container is Container.MKV and not refusal:
-            with _scratch("short.mkv") as matroska:
-                argv = ["mkvmerge", "--quiet", "--output", descriptor_path(matroska), descriptor_path(short)]
-                run(argv, silence_s=limits.silence_s, subject=source.path, pass_fds=(short, matroska), writes=True)
-                lost = _codecs(short, source, limits) - _codecs(matroska, source, limits)
-            if lost:
-                raise InputError(
-                    f"has a stream that mkvmerge does not carry into an .mkv: {', '.join(sorted(lost))}",
-                    remedy="set `container: same` in the profile",
-                    path=source.path,
-                )
+        if refusal or container is Container.MP4:
+            return
+        with _scratch("short.mkv") as matroska:
+            argv = ["mkvmerge", "--quiet", "--output", descriptor_path(matroska), descriptor_path(short)]
+            run(argv, silence_s=limits.silence_s, subject=source.path, pass_fds=(short, matroska), writes=True)
+            lost = _codecs(short, source, limits) - _codecs(matroska, source, limits)
+        if lost:
+            raise InputError(
+                f"has a stream that mkvmerge does not carry into an .mkv: {', '.join(sorted(lost))}",
+                remedy="set `container: same` in the profile",
+                path=source.path,
+            )
 
 
 def _write_mp4(source: Source, streams: list[Stream], fd: int, limits: Limits) -> str:

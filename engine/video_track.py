@@ -64,8 +64,7 @@ def video_header(properties: Mapping[str, Any], info: EpisodeInfo, size: Size) -
     if stereo := properties.get("stereo_mode"):
         words += ["--stereo-mode", f"0:{stereo}", "--display-dimensions", f"0:{_display_of_a_view(properties, size)}"]
     if crop := properties.get("cropping"):
-        before = properties.get("pixel_dimensions", "1x1").split("x")
-        factors = [Fraction(size.width, int(before[0])), Fraction(size.height, int(before[1]))] * 2
+        factors = [Fraction(size.width, info.size.width), Fraction(size.height, info.size.height)] * 2
         edges = [round(int(edge) * factor) for edge, factor in zip(crop.split(","), factors, strict=True)]
         words += ["--cropping", "0:" + ",".join(map(str, edges))]
     return words
@@ -76,7 +75,9 @@ def _display_of_a_view(properties: Mapping[str, Any], size: Size) -> Size:
 
     Where a frame holds two views, the display size is of one of them: no aspect of pixels tells it.
     """
-    width, height = map(int, properties["display_dimensions"].split("x"))
+    width, height = map(int, str(properties.get("display_dimensions", "0x0")).split("x"))
+    if width == 0 or height == 0:
+        return size
     factor = min(Fraction(size.width, width), Fraction(size.height, height))
     return Size(round(width * factor), round(height * factor))
 
