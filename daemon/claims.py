@@ -10,13 +10,13 @@ from daemon.child import JobProcess
 from daemon.config_model import Folder
 from daemon.folder_files import Hold
 from daemon.job import Job
-from daemon.names import EPISODES
 from daemon.place import is_reachable
 from daemon.request import Request
 from daemon.running import Running
 from daemon.text import printable
 from daemon.workshop import Workshop
 from engine.errors import EnvironmentFault
+from engine.settings import EPISODE_EXTENSIONS
 
 log = logging.getLogger(__name__)
 
@@ -29,7 +29,7 @@ _MOST_HOLDS = 1000
 
 def goes_to_cluster(job: Job) -> bool:
     """Whether a job's work is sent to the cluster where there is one: an episode's is."""
-    return job.kind == "file" and job.source.suffix.lower() in EPISODES
+    return job.kind == "file" and job.source.suffix.lower() in EPISODE_EXTENSIONS
 
 
 class Claims:

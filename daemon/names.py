@@ -9,8 +9,9 @@ from typing import Literal
 
 from pathspec import GitIgnoreSpec
 
+from engine.settings import EPISODE_EXTENSIONS
+
 PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
-EPISODES = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
 BOOKKEEPING = frozenset(
     {
         *("@eadir", "#recycle", "#snapshot", "@tmp"),  # Synology
@@ -34,7 +35,7 @@ def source_kind(name: str) -> Literal["picture", "episode"] | None:
     extension = name[dot:].lower() if dot > 0 else ""
     if extension in PICTURES:
         return "picture"
-    if extension in EPISODES:
+    if extension in EPISODE_EXTENSIONS:
         return "episode"
     return None
 

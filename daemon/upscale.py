@@ -27,9 +27,9 @@ from engine import image
 from engine.errors import KakudaiError, MissingInputError, NothingToDo, OutputError, UsageError
 from engine.files import flush_folder, storage_error, storing
 from engine.job import Report, enlarge
-from engine.plan import EPISODE_EXTENSIONS, Plan, plan
+from engine.plan import Plan, plan
 from engine.sequence import enlarge_sequence, plan_sequence
-from engine.settings import Container, Settings
+from engine.settings import EPISODE_EXTENSIONS, Container, Settings
 from engine.source import Source, open_source
 
 __all__ = ["add_arguments", "run"]

@@ -45,9 +45,13 @@ def check_mp4(info: EpisodeInfo, source: Source, encoder: EncoderSettings, limit
 
     Raises `UsageError` for an encoder that it cannot carry.
     """
+    if info.container == "mkv" and _is_cropped(info, source, limits):  # which ffprobe does not tell
+        raise InputError(
+            "has what an .mp4 cannot carry: the edges that players cut off (cropping)",
+            remedy="set `container: mkv` in the profile",
+            path=source.path,
+        )
     problems = mp4_problems(info, encoder)
-    if info.container == "mkv" and _is_cropped(info, source, limits):
-        problems.append("the edges that players cut off (cropping)")
     if not problems:
         return
     kind = UsageError if encoder.name == "ffv1" else InputError

@@ -15,13 +15,12 @@ from engine.picture import output_extension, output_format
 from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo, probe_episode
 from engine.segments import segment_length
-from engine.settings import Container, Settings, Size, Unfit
+from engine.settings import EPISODE_EXTENSIONS, Container, Settings, Size, Unfit
 from engine.sizing import output_size
 from engine.source import Source
 
 Kind = Literal["picture", "episode", "sequence"]
 
-EPISODE_EXTENSIONS = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
 EXTENSIONS = frozenset(image.EXTENSIONS) | EPISODE_EXTENSIONS
 """What is taken up, in lower case."""
 

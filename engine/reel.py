@@ -20,11 +20,10 @@ from engine.errors import InputError
 from engine.image import EXTENSIONS, Picture, read
 from engine.probe import read_headers
 from engine.sequence import frames_in
-from engine.settings import Limits, Size
+from engine.settings import EPISODE_EXTENSIONS, Limits, Size
 from engine.source import open_source
 
 _QUEUE_BYTES = 64 << 20
-_VIDEO = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
 
 
 @dataclass(frozen=True)
@@ -81,11 +80,11 @@ def open_reel(path: Path, *, limits: Limits) -> Reel:
         return _Pictures(path, frames_in(path), limits, kind="sequence")
     if suffix in EXTENSIONS:
         return _Pictures(path, [path], limits, kind="picture")
-    if suffix in _VIDEO:
+    if suffix in EPISODE_EXTENSIONS:
         return _Episode(path, limits)
     raise InputError(
         "is neither a picture nor an episode by its name",
-        remedy=f"give one of {', '.join(sorted({*EXTENSIONS, *_VIDEO}))}, or a folder of numbered pictures",
+        remedy=f"give one of {', '.join(sorted({*EXTENSIONS, *EPISODE_EXTENSIONS}))}, or a folder of numbered pictures",
         path=path,
     )
 

@@ -71,6 +71,10 @@ class Reuse(enum.StrEnum):
     NEAR = "near"
 
 
+EPISODE_EXTENSIONS = frozenset({".mkv", ".webm", ".mp4", ".m4v"})
+"""Files that are taken for episodes by their names, in lower case."""
+
+
 class Container(enum.StrEnum):
     """What an episode is delivered as. `same`: as it came; `png`: numbered frames and a timecodes file."""
 

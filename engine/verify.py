@@ -19,7 +19,7 @@ from engine.verify_copies import copied_problem, linking_problem, time_problem
 
 _MICROSECOND = Fraction(1, 1_000_000)
 _OFFSET_S = Fraction(2, 1000)
-"""mkvmerge re-times sound that others muxed by up to 2 ms; chapters of an MP4 lie between its ticks."""
+"""Chapters of an MP4 lie between its ticks."""
 
 
 def verify_episode(

@@ -17,7 +17,7 @@ from engine.settings import Limits
 from engine.source import Source
 
 _LARGEST_SHIFT_S = Fraction(2, 1000)
-"""mkvmerge re-times sound that others muxed by up to 2 ms, without drift."""
+"""mkvmerge re-times sound that others muxed by up to 2 ms, without drift, where some of the file is laced."""
 MPEG_AUDIO = {"mp1", "mp2", "mp3"}
 """Layers that an MP4 does not tell apart, but a Matroska file does."""
 _TEXT = {"ass": "ass", "ssa": "ass", "subrip": "srt", "webvtt": "webvtt"}

@@ -6,6 +6,7 @@ code, and say only what that shows.
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -118,8 +119,6 @@ def linked_chapters(folder: Path) -> str:
 
 
 def headers(folder: Path) -> str:
-    import json
-
     source, out = media.fansub(folder / "a.mkv"), folder / "out.mkv"
     plain(source, out)
     keys = ("uid", "track_name", "language", "default_track", "forced_track", "flag_commentary", "default_duration")
@@ -174,8 +173,6 @@ def copies(folder: Path) -> str:
 
 
 def ways_to_see(folder: Path) -> str:
-    import json
-
     plain_one, out, lost = media.video(folder / "plain.mkv", frames=12), folder / "out.mkv", []
     for name, option in (
         ("stereo_mode", "--stereo-mode 0:side_by_side_left_first"),

@@ -202,6 +202,12 @@ def test_captions_inside_the_video_are_told_of(tmp_path: Path) -> None:
     assert "closed captions inside its video are not carried over" in str(report.details["warnings"])
 
 
+def test_two_views_that_the_frames_alone_tell_of_are_told_of(tmp_path: Path) -> None:
+    source = media.video(tmp_path / "a.mkv", frames=12, codec=["-c:v", "libx264", "-x264-params", "frame-packing=3"])
+    report = media.enlarge(source, tmp_path / "part", work_dir=tmp_path / "work")
+    assert "marked as two views in one" in str(report.details["warnings"])
+
+
 def test_a_webm_keeps_everything(tmp_path: Path) -> None:
     subtitles, source = tmp_path / "a.vtt", tmp_path / "a.webm"
     subtitles.write_text("WEBVTT\n\n00:00.250 --> 00:00.750\nWords\n")
@@ -284,7 +290,7 @@ def test_what_would_be_lost_is_refused_before_work(
 @pytest.mark.parametrize(
     ("codec", "container", "reason"),
     [
-        ("pcm_s16le", Container.MP4, "ffmpeg does not write into an .mp4"),
+        ("pcm_mulaw", Container.MP4, "ffmpeg does not write into an .mp4"),
         ("flac", Container.MKV, "mkvmerge does not carry"),
     ],
 )
