@@ -9,9 +9,8 @@ from typing import Literal
 
 from pathspec import GitIgnoreSpec
 
-from engine.settings import EPISODE_EXTENSIONS
+from engine.settings import EPISODE_EXTENSIONS, PICTURE_EXTENSIONS
 
-PICTURES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 BOOKKEEPING = frozenset(
     {
         *("@eadir", "#recycle", "#snapshot", "@tmp"),  # Synology
@@ -33,7 +32,7 @@ def source_kind(name: str) -> Literal["picture", "episode"] | None:
         return None
     dot = name.rfind(".")
     extension = name[dot:].lower() if dot > 0 else ""
-    if extension in PICTURES:
+    if extension in PICTURE_EXTENSIONS:
         return "picture"
     if extension in EPISODE_EXTENSIONS:
         return "episode"

@@ -23,13 +23,12 @@ from daemon.place import make_folder, part_path, read_back, remove, rename_witho
 from daemon.report import assemble, beside, delivered, folder_facts, notes_of, source_facts, write_report
 from daemon.text import duration, printable
 from daemon.upscale_arguments import add_arguments, settings_from
-from engine import image
 from engine.errors import KakudaiError, MissingInputError, NothingToDo, OutputError, UsageError
 from engine.files import flush_folder, storage_error, storing
 from engine.job import Report, enlarge
 from engine.plan import Plan, plan
 from engine.sequence import enlarge_sequence, plan_sequence
-from engine.settings import EPISODE_EXTENSIONS, Container, Settings
+from engine.settings import EPISODE_EXTENSIONS, PICTURE_EXTENSIONS, Container, Settings
 from engine.source import Source, open_source
 
 __all__ = ["add_arguments", "run"]
@@ -95,14 +94,14 @@ def _for_output(job: _Job, settings: Settings) -> Settings:
     if job.output is None or job.is_sequence:
         return settings
     suffix = job.output.suffix.lower()
-    if job.path.suffix.lower() in image.EXTENSIONS:
-        if suffix not in image.EXTENSIONS:
+    if job.path.suffix.lower() in PICTURE_EXTENSIONS:
+        if suffix not in PICTURE_EXTENSIONS:
             raise UsageError(
                 f"a picture cannot be written as {suffix}",
-                remedy=f"choose one of {', '.join(image.EXTENSIONS)}",
+                remedy=f"choose one of {', '.join(PICTURE_EXTENSIONS)}",
                 path=job.output,
             )
-        return dataclasses.replace(settings, image_format=image.EXTENSIONS[suffix])
+        return dataclasses.replace(settings, image_format=PICTURE_EXTENSIONS[suffix])
     containers = {".mkv": Container.MKV, ".mp4": Container.MP4, ".m4v": Container.MP4}
     if job.path.suffix.lower() in EPISODE_EXTENSIONS and suffix not in containers:
         raise UsageError(

@@ -18,10 +18,9 @@ from daemon.place import read_back
 from daemon.report import find_report, folder_facts, read_report, source_facts
 from daemon.text import printable
 from engine.errors import InputError, KakudaiError, MissingInputError
-from engine.image import EXTENSIONS
 from engine.progress import ProgressEvent
 from engine.report import differences, episode_facts
-from engine.settings import Limits
+from engine.settings import PICTURE_EXTENSIONS, Limits
 from engine.source import open_source
 
 DESCRIPTION = """\
@@ -105,7 +104,7 @@ def _output_problems(report: Mapping[str, Any], output: Path, reading: _Reading)
         if recorded[name] != found:
             yield f"output {name}: {found}, not {recorded[name]}"
     if output.is_dir():
-        pictures = sum(path.suffix.lower() in EXTENSIONS for path in output.iterdir())
+        pictures = sum(path.suffix.lower() in PICTURE_EXTENSIONS for path in output.iterdir())
         if pictures != report["frames"]:
             yield f"output: {pictures} pictures, not {report['frames']}"
     after = report["details"].get("streams", {}).get("after")

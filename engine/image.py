@@ -24,16 +24,6 @@ from engine.source import Source
 SOFTWARE = f"Kakudai {__version__}"
 """Written as the Software tag of every picture made here, so that it is recognised and not enlarged again."""
 
-EXTENSIONS = {
-    ".png": ImageFormat.PNG,
-    ".jpg": ImageFormat.JPEG,
-    ".jpeg": ImageFormat.JPEG,
-    ".webp": ImageFormat.WEBP,
-    ".tif": ImageFormat.TIFF,
-    ".tiff": ImageFormat.TIFF,
-    ".bmp": ImageFormat.BMP,
-}
-
 # libvips remembers what it read by file name, and every source here is named /proc/self/fd/N: without this the
 # second picture would come out as the first.
 pyvips.cache_set_max(0)

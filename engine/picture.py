@@ -14,11 +14,11 @@ from engine import denoise, resample
 from engine.chroma import luma_and_chroma, to_bgr
 from engine.enlarge import enlarge_luma
 from engine.errors import ProcessingError
-from engine.image import EXTENSIONS, Picture, read, write
+from engine.image import Picture, read, write
 from engine.levels import to_levels
 from engine.models import Model
 from engine.modes import recipe, run_recipe
-from engine.settings import ImageFormat, Interpolation, Rounding, Settings, Size
+from engine.settings import PICTURE_EXTENSIONS, ImageFormat, Interpolation, Rounding, Settings, Size
 from engine.source import Source
 
 Pixels = NDArray[Any]
@@ -33,7 +33,7 @@ def output_format(source: ImageFormat, settings: Settings) -> ImageFormat:
 def output_extension(path: Path, format_: ImageFormat) -> str:
     """The extension for `format_`: the source's own spelling (`.jpeg`, `.tif`) where it means the same."""
     suffix = path.suffix.lower()
-    return path.suffix if EXTENSIONS.get(suffix) is format_ else f".{format_.value}"
+    return path.suffix if PICTURE_EXTENSIONS.get(suffix) is format_ else f".{format_.value}"
 
 
 def enlarge_file(source: Source, part: Path, output_size: Size, settings: Settings, model: Model) -> None:

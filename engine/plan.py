@@ -15,14 +15,11 @@ from engine.picture import output_extension, output_format
 from engine.planes import PlaneFormat
 from engine.probe import EpisodeInfo, probe_episode
 from engine.segments import segment_length
-from engine.settings import EPISODE_EXTENSIONS, Container, Settings, Size, Unfit
+from engine.settings import EPISODE_EXTENSIONS, PICTURE_EXTENSIONS, SOURCE_EXTENSIONS, Container, Settings, Size, Unfit
 from engine.sizing import output_size
 from engine.source import Source
 
 Kind = Literal["picture", "episode", "sequence"]
-
-EXTENSIONS = frozenset(image.EXTENSIONS) | EPISODE_EXTENSIONS
-"""What is taken up, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +48,13 @@ def plan(source: Source, settings: Settings) -> Plan:
     `NothingToDo` (large enough already, or made by Kakudai), `ToolError`.
     """
     extension = source.path.suffix.lower()
-    if extension in image.EXTENSIONS:
+    if extension in PICTURE_EXTENSIONS:
         return _plan_picture(source, settings)
     if extension in EPISODE_EXTENSIONS:
         return _plan_episode(source, settings)
     raise InputError(
         f"files named {source.path.suffix or 'without an extension'} are not enlarged",
-        remedy=f"give one of {', '.join(sorted(EXTENSIONS))}",
+        remedy=f"give one of {', '.join(sorted(SOURCE_EXTENSIONS))}",
         path=source.path,
     )
 

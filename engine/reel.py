@@ -17,10 +17,10 @@ from engine import measure
 from engine.decode import Decoder
 from engine.display import Bgr, picture_bgr, to_bgr
 from engine.errors import InputError
-from engine.image import EXTENSIONS, Picture, read
+from engine.image import Picture, read
 from engine.probe import read_headers
 from engine.sequence import frames_in
-from engine.settings import EPISODE_EXTENSIONS, Limits, Size
+from engine.settings import EPISODE_EXTENSIONS, PICTURE_EXTENSIONS, SOURCE_EXTENSIONS, Limits, Size
 from engine.source import open_source
 
 _QUEUE_BYTES = 64 << 20
@@ -78,13 +78,13 @@ def open_reel(path: Path, *, limits: Limits) -> Reel:
     suffix = path.suffix.lower()
     if path.is_dir():
         return _Pictures(path, frames_in(path), limits, kind="sequence")
-    if suffix in EXTENSIONS:
+    if suffix in PICTURE_EXTENSIONS:
         return _Pictures(path, [path], limits, kind="picture")
     if suffix in EPISODE_EXTENSIONS:
         return _Episode(path, limits)
     raise InputError(
         "is neither a picture nor an episode by its name",
-        remedy=f"give one of {', '.join(sorted({*EXTENSIONS, *EPISODE_EXTENSIONS}))}, or a folder of numbered pictures",
+        remedy=f"give one of {', '.join(sorted(SOURCE_EXTENSIONS))}, or a folder of numbered pictures",
         path=path,
     )
 

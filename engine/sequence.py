@@ -16,7 +16,7 @@ from engine.naming import output_name
 from engine.picture import enlarge_file, output_extension, output_format
 from engine.plan import Plan
 from engine.progress import Progress, ProgressEvent
-from engine.settings import Settings
+from engine.settings import PICTURE_EXTENSIONS, Settings
 from engine.sizing import output_size
 from engine.source import open_source
 
@@ -33,7 +33,7 @@ def frames_in(folder: Path) -> list[Path]:
     prefixes = set()
     for path in _entries(folder):
         match = _NUMBERED.fullmatch(path.stem)
-        if path.name.startswith(".") or path.suffix.lower() not in image.EXTENSIONS or match is None:
+        if path.name.startswith(".") or path.suffix.lower() not in PICTURE_EXTENSIONS or match is None:
             continue
         number = int(match["number"])
         if number in numbers:

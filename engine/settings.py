@@ -117,6 +117,21 @@ class ImageFormat(enum.StrEnum):
     BMP = "bmp"
 
 
+PICTURE_EXTENSIONS = {
+    ".png": ImageFormat.PNG,
+    ".jpg": ImageFormat.JPEG,
+    ".jpeg": ImageFormat.JPEG,
+    ".webp": ImageFormat.WEBP,
+    ".tif": ImageFormat.TIFF,
+    ".tiff": ImageFormat.TIFF,
+    ".bmp": ImageFormat.BMP,
+}
+"""Files that are taken for pictures by their names, in lower case, and what an output of such a name is written as."""
+
+SOURCE_EXTENSIONS = EPISODE_EXTENSIONS | PICTURE_EXTENSIONS.keys()
+"""All that is taken up."""
+
+
 class Device(enum.StrEnum):
     """Where the network runs. `gpu` refuses when none is usable; `auto` warns when it falls to the CPU."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from engine import __version__, image, job
 from engine.errors import InputError, KakudaiError, MissingInputError, NothingToDo, OutputError
-from engine.settings import ImageFormat, Limits, Settings
+from engine.settings import PICTURE_EXTENSIONS, ImageFormat, Limits, Settings
 from engine.source import open_source
 
 BICUBIC = Settings(model="bicubic")
@@ -68,7 +68,7 @@ def test_every_format_comes_back_twice_as_large_in_its_own_format(tmp_path: Path
     wanted = cv2.resize(read(path).colour, (64, 48), interpolation=cv2.INTER_CUBIC)
     tolerance = 12 if extension in (".jpg", ".jpeg", ".webp") else 0
     assert np.abs(found.colour.astype(int) - wanted).max() <= tolerance
-    assert found.format is image.EXTENSIONS[extension]
+    assert found.format is PICTURE_EXTENSIONS[extension]
 
 
 def read_again(path: Path) -> image.Picture:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from engine import image
 from engine.errors import InputError, MissingInputError, NothingToDo
-from engine.settings import Limits
+from engine.settings import PICTURE_EXTENSIONS, Limits
 from engine.source import open_source
 from training.degrade import Levels
 
@@ -24,11 +24,11 @@ def pictures_below(folder: Path) -> list[Path]:
     """Every picture file below `folder`, sorted. Raises `MissingInputError` when there is none."""
     if not folder.is_dir():
         raise MissingInputError("no such folder", remedy="give the folder that holds the pictures", path=folder)
-    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in image.EXTENSIONS and p.is_file())
+    found = sorted(p for p in folder.rglob("*") if p.suffix.lower() in PICTURE_EXTENSIONS and p.is_file())
     if not found:
         raise MissingInputError(
             "no pictures in this folder",
-            remedy=f"give a folder with {', '.join(sorted(image.EXTENSIONS))}",
+            remedy=f"give a folder with {', '.join(sorted(PICTURE_EXTENSIONS))}",
             path=folder,
         )
     return found
