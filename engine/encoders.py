@@ -218,14 +218,20 @@ def output_format(source: PlaneFormat, settings: EncoderSettings) -> PlaneFormat
         raise ConfigError(problems)
     encoder = ENCODERS[settings.name]
     asked = dict(settings.options).get("depth")
-    wanted = int(asked) if asked else max(source.depth, encoder.depth)
-    possible = [depth for depth in encoder.depths.get(source.chroma_shift, ()) if depth >= wanted]
+    possible = _depths(encoder, source, least=int(asked) if asked else source.depth)
     if not possible:
+        others = [n for n, e in ENCODERS.items() if e.device is None and _depths(e, source, least=source.depth)]
+        fewer_bits = [f"depth: {max(depths)} (dithered)" for depths in [_depths(encoder, source, least=0)] if depths]
         raise UsageError(
             f"the encoder {settings.name} cannot carry {source.pix_fmt} without loss of depth or colour",
-            remedy="choose the encoder ffv1 (lossless) or x265 for it, or a lower depth such as depth: 10 (dithered)",
+            remedy=f"choose {' or '.join([f'the encoder {name}' for name in others] + fewer_bits)}",
         )
-    return _with_depth(source, min(possible))
+    return _with_depth(source, next((d for d in possible if asked or d >= encoder.depth), possible[-1]))
+
+
+def _depths(encoder: Encoder, source: PlaneFormat, *, least: int) -> list[int]:
+    """What it can write of the source's chroma, of `least` bits or more."""
+    return [depth for depth in encoder.depths.get(source.chroma_shift, ()) if depth >= least]
 
 
 def check_size(size: Size, format_: PlaneFormat, settings: EncoderSettings) -> None:

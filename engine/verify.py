@@ -148,7 +148,8 @@ def _differences(info: EpisodeInfo, found: EpisodeInfo) -> list[str]:
         return lines
     for old, new in pairs(info, found):
         if old.kind != "subtitle" and old.extradata_hash != new.extradata_hash:
-            lines.append(f"stream {old.index}: the header of its codec was written anew")
+            moved = " (mkvmerge moves the comments in it to the tags)" if old.codec == "vorbis" else ""
+            lines.append(f"stream {old.index}: the header of its codec was written anew{moved}")
     for old, new in zip(_carried(info), _carried(found), strict=True):
         lines += _tag_differences(f"stream {old.index}", old.tags, new.tags)
         if old.disposition != new.disposition:

@@ -107,6 +107,8 @@ def test_good_options_pass() -> None:
         ("x264", None, "yuv420p", "yuv420p"),
         ("x264", "10", "yuv420p", "yuv420p10le"),
         ("svtav1", None, "yuv420p", "yuv420p10le"),
+        ("nvenc-hevc", None, "yuv420p", "yuv420p10le"),
+        ("nvenc-hevc", None, "yuv444p", "yuv444p"),  # of which it has no more
         ("ffv1", None, "yuv440p", "yuv440p"),
         ("ffv1", None, "yuv420p14le", "yuv420p14le"),
         ("ffv1", None, "gray16le", "gray16le"),
@@ -120,12 +122,19 @@ def test_depth_is_never_reduced_unless_asked(encoder: str, option: str | None, s
 
 
 @pytest.mark.parametrize(
-    ("encoder", "source"),
-    [("svtav1", "yuv444p"), ("x264", "yuv420p12le"), ("x265", "yuv440p"), ("x265", "yuv420p16le")],
+    ("encoder", "source", "remedy"),
+    [
+        ("svtav1", "yuv444p", "choose the encoder x265 or the encoder x264 or the encoder ffv1"),
+        ("x264", "yuv420p12le", "choose the encoder x265 or the encoder ffv1 or depth: 10 (dithered)"),
+        ("x265", "yuv420p16le", "choose the encoder ffv1 or depth: 12 (dithered)"),
+        ("x265", "yuv440p", "choose the encoder ffv1"),
+        ("x265", "yuv411p", "choose the encoder ffv1"),
+    ],
 )
-def test_what_an_encoder_cannot_carry_is_refused(encoder: str, source: str) -> None:
-    with pytest.raises(UsageError, match="without loss"):
+def test_what_an_encoder_cannot_carry_is_refused_with_what_can(encoder: str, source: str, remedy: str) -> None:
+    with pytest.raises(UsageError, match="without loss") as caught:
         output_format(form(source), EncoderSettings(encoder))
+    assert caught.value.remedy == remedy
 
 
 def test_pictures_are_8_bit_only_for_8_bit_sources() -> None:
