@@ -73,14 +73,20 @@ class PacketScan:
         return max(ends, default=Fraction(0))
 
     def longest_s(self, info: EpisodeInfo) -> Fraction:
-        """The longest packet of a video or audio stream or time from frame to frame, in seconds."""
+        """The longest packet of a video or audio stream or time from frame to frame, in seconds.
+
+        Where no packet of a stream says how long it lasts (WavPack), the longest time from one to the next.
+        """
         lengths = [
-            packets.longest * info.streams[index].time_base
+            (packets.longest or _longest_step(packets.timestamps)) * info.streams[index].time_base
             for index, packets in self.streams.items()
             if info.streams[index].kind in {"video", "audio"}
         ]
-        steps = [after - before for before, after in pairwise(self.timestamps)]
-        return max([*lengths, max(steps, default=0) * info.video.time_base])
+        return max([*lengths, _longest_step(self.timestamps) * info.video.time_base])
+
+
+def _longest_step(timestamps: array[int]) -> int:
+    return max((after - before for before, after in pairwise(timestamps)), default=0)
 
 
 def scan_packets(fd: int, info: EpisodeInfo, *, limits: Limits, subject: Path) -> PacketScan:

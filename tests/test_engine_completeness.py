@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from engine.completeness import prove_complete
 from engine.errors import InputError, ProcessingError
-from engine.settings import Container, EncoderSettings
+from engine.probe import probe_episode
+from engine.settings import Container, EncoderSettings, Limits
+from engine.source import open_source
 from tests import media
 
 FRAMES = 36
@@ -69,6 +72,17 @@ def test_missing_parts_are_noticed(
     path = tmp_path / f"damaged{sources[kind].suffix}"
     path.write_bytes(data)
     assert attempt(path, tmp_path) is not None
+
+
+def test_sound_may_outlast_the_picture_by_a_packet_that_does_not_say_how_long_it_is(tmp_path: Path) -> None:
+    source = tmp_path / "a.mkv"
+    media.ffmpeg(
+        *("-f", "lavfi", "-i", "testsrc2=size=96x64:rate=24:duration=3"),
+        *("-f", "lavfi", "-i", "sine=r=48000:duration=3.7", "-c:v", "libx264", "-c:a", "wavpack", source),
+    )
+    with open_source(source) as opened:
+        packets = prove_complete(opened, probe_episode(opened, limits=Limits()), limits=Limits())
+    assert packets.streams[1].longest == 0
 
 
 @pytest.mark.parametrize("kind", ["mkv", "faststart"])

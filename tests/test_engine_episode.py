@@ -288,17 +288,18 @@ def test_what_would_be_lost_is_refused_before_work(
 
 
 @pytest.mark.parametrize(
-    ("codec", "container", "reason"),
+    ("name", "codec", "container", "reason"),
     [
-        ("pcm_mulaw", Container.MP4, "ffmpeg does not write into an .mp4"),
-        ("flac", Container.MKV, "mkvmerge does not carry"),
+        ("a.mp4", "pcm_mulaw", Container.MP4, "ffmpeg does not write into an .mp4"),
+        ("a.mp4", "flac", Container.MKV, "mkvmerge does not carry"),
+        ("a.mkv", "pcm_s16be", Container.MKV, "mkvmerge makes little-endian"),
     ],
 )
 def test_sound_that_a_muxer_cannot_carry_is_told_before_work(
-    tmp_path: Path, codec: str, container: Container, reason: str
+    tmp_path: Path, name: str, codec: str, container: Container, reason: str
 ) -> None:
     """QuickTime's PCM, and FLAC of an .mp4, of which mkvmerge 74 writes headers that nobody can read."""
-    source = with_sound(tmp_path / "a.mp4", codec)
+    source = with_sound(tmp_path / name, codec)
     if codec == "flac" and "v74" not in media.call("mkvmerge", "--version").decode():
         pytest.skip("another mkvmerge may carry it")
     with open_source(source) as opened, pytest.raises(InputError, match=reason):
@@ -325,7 +326,7 @@ def with_sound(path: Path, codec: str) -> Path:
             "sine=r=48000:duration=1",
         ),
         *("-pix_fmt", "yuv420p", "-c:v", "libx264", "-c:a", codec, "-strict", "experimental"),
-        *("-f", "mov" if codec.startswith("pcm") else "mp4", path),
+        *("-f", "matroska" if path.suffix == ".mkv" else "mov" if codec.startswith("pcm") else "mp4", path),
     )
     return path
 
