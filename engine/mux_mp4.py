@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from math import lcm
 from pathlib import Path
 
 from engine import mkvmerge
@@ -21,6 +22,8 @@ from engine.settings import EncoderSettings, Limits
 from engine.source import Source
 
 _AUDIO = frozenset({"aac", "ac3", "eac3", "mp3", "alac", "opus", "flac", "dts", "truehd", "mp2"})
+_MOST_TICKS = 2**31 - 1
+"""In a second: what ffmpeg's options take."""
 
 
 def mp4_problems(info: EpisodeInfo, encoder: EncoderSettings) -> list[str]:
@@ -160,5 +163,9 @@ def _mp4_command(
             argv += [f"-metadata:s:{position}", f"rotate={info.rotation % 360}"]
     comment = next((value for name, value in info.tags.items() if name.lower() == "comment"), "")
     argv += ["-metadata", f"comment={comment}\n{TAG}={tag}" if comment else f"comment={TAG}={tag}"]
-    argv += ["-video_track_timescale", str(info.time_base.denominator), "-f", "mp4", descriptor_url(output_fd)]
+    ticks = info.time_base.denominator
+    # In the movie's ticks an edit list tells when a track begins: ffmpeg's default, a millisecond, would move it.
+    movie_ticks = lcm(ticks, 1000) if lcm(ticks, 1000) <= _MOST_TICKS else ticks
+    argv += ["-video_track_timescale", str(ticks), "-movie_timescale", str(movie_ticks)]
+    argv += ["-f", "mp4", descriptor_url(output_fd)]
     return argv

@@ -43,6 +43,13 @@ def late_picture(path: Path) -> Path:
     return path
 
 
+def fragmented(path: Path) -> Path:
+    """As streams are saved from the web: no edit list, and the picture begins two frames after the sound."""
+    whole = plain(path.with_suffix(".plain.mp4"))
+    media.ffmpeg("-i", whole, "-c", "copy", "-movflags", "frag_keyframe+empty_moov", path)
+    return path
+
+
 def opus(path: Path) -> Path:
     media.ffmpeg("-i", plain(path.with_suffix(".plain.mp4")), "-c:v", "copy", "-c:a", "libopus", path)
     return path
@@ -57,7 +64,7 @@ def seconds(path: Path, index: int) -> list[Fraction]:
     return [int(line.strip(b",")) * base for line in shown.splitlines() if line.strip(b", ")]
 
 
-@pytest.mark.parametrize("make", [plain, edited, late_sound, late_picture, opus])
+@pytest.mark.parametrize("make", [plain, edited, late_sound, late_picture, fragmented, opus])
 def test_mp4_to_matroska_keeps_picture_and_sound_together(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     source, part = make(tmp_path / "a.mp4"), tmp_path / "part"
     media.enlarge(source, part, work_dir=tmp_path / "work")
@@ -72,7 +79,7 @@ def test_mp4_to_matroska_keeps_picture_and_sound_together(tmp_path: Path, make: 
     assert media.stream_hashes(source, "a") == media.stream_hashes(part, "a")
 
 
-@pytest.mark.parametrize("make", [edited, late_sound, late_picture])
+@pytest.mark.parametrize("make", [edited, late_sound, late_picture, fragmented])
 def test_mp4_stays_as_it_was(tmp_path: Path, make: Callable[[Path], Path]) -> None:
     source = make(tmp_path / "a.mp4")
     media.enlarge(source, tmp_path / "part", work_dir=tmp_path / "work", container=Container.MP4)
