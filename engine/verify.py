@@ -18,6 +18,7 @@ from engine.source import Source
 from engine.verify_copies import copied_problem, linking_problem, time_problem
 
 _MICROSECOND = Fraction(1, 1_000_000)
+"""What mkvmerge counts in at the finest, on the way to an .mp4 too."""
 _OFFSET_S = Fraction(2, 1000)
 """Chapters of an MP4 lie between its ticks."""
 
@@ -36,10 +37,11 @@ def verify_episode(
     """Prove that `result` holds every frame at its time and every other stream of the source.
 
     Frames: as many packets as were decoded, with equal PTS in the source's time base (within 1 µs where the container
-    changed). Sound, cover pictures, other videos and subtitles: the same packets, by hash (text but for spaces at the
-    end of a line), each at its time. Attachments: by hash. Chapters: titles and times; from Matroska to Matroska all
-    that they say, and the UIDs of linked files. `packets` is the scan of the source; `damaged`: whether it is known to
-    be damaged, so that all but the video may differ.
+    changed, or where the time base is finer than that, which is told). Sound, cover pictures, other videos and
+    subtitles: the same packets, by hash (text but for spaces at the end of a line), each at its time. Attachments: by
+    hash. Chapters: titles and times; from Matroska to Matroska all that they say, and the UIDs of linked files.
+    `packets` is the scan of the source; `damaged`: whether it is known to be damaged, so that all but the video may
+    differ.
     Returns lesser differences (tags, dispositions), one line each. Raises `ProcessingError` for anything unproven.
     """
     wide = replace(limits, max_pixels=max(limits.max_pixels, video.size.pixels))
@@ -86,7 +88,7 @@ def _time_problem(scan: PacketScan, found: EpisodeInfo, timing: Timing) -> str |
     if len(scan.timestamps) != len(timing.timestamps) or scan.without_timestamp:
         return f"{len(scan.timestamps)} frames, not {len(timing.timestamps)}"
     base = found.video.time_base
-    if base == timing.time_base:
+    if base == timing.time_base and base >= _MICROSECOND:
         if scan.timestamps != timing.timestamps:
             return f"frame {_first_difference(scan.timestamps, timing.timestamps)} is shown at another time"
         return None
@@ -144,6 +146,8 @@ def _differences(info: EpisodeInfo, found: EpisodeInfo) -> list[str]:
     comments = [next((v for n, v in i.tags.items() if n.lower() == "comment"), "") for i in (info, found)]
     if comments[1].partition(f"{TAG}=")[0].rstrip("\n") != comments[0]:
         lines.append(f"the comment was {comments[0]!r}, is {comments[1]!r}")
+    if info.time_base < _MICROSECOND:
+        lines.append(f"its times count in {info.time_base} s; frames are up to a microsecond beside them")
     if info.container != found.container or len(_carried(info)) != len(_carried(found)):
         return lines
     for old, new in pairs(info, found):

@@ -87,6 +87,17 @@ def test_mp4_stays_as_it_was(tmp_path: Path, make: Callable[[Path], Path]) -> No
     assert seconds(source, 1) == seconds(tmp_path / "part", 1)
 
 
+def test_times_of_an_mp4_finer_than_a_microsecond_are_kept_within_one_and_told(tmp_path: Path) -> None:
+    source, part = tmp_path / "a.mp4", tmp_path / "part"
+    media.ffmpeg("-i", plain(tmp_path / "plain.mp4"), "-c", "copy", "-video_track_timescale", "10000000", source)
+    report = media.enlarge(source, part, work_dir=tmp_path / "work", container=Container.MP4)
+    before, after = sorted(seconds(source, 0)), sorted(seconds(part, 0))
+    assert max(abs(a - b) for a, b in zip(before, after, strict=True)) <= Fraction(1, 1_000_000)
+    assert report.details["differences"] == [
+        "its times count in 1/10000000 s; frames are up to a microsecond beside them"
+    ]
+
+
 SOUNDS = {
     "aac": ["aac"],
     "ac3": ["ac3"],
