@@ -28,6 +28,8 @@ from engine import __version__
 from engine.encoders import ENCODERS
 from engine.errors import KakudaiError, MissingInputError, OutputError, ToolError
 
+_LEAST_FFMPEG = (5, 1)
+"""The first that has -fps_mode."""
 _NOTEWORTHY = ("numpy", "opencv-python-headless", "pyvips", "h5py", "keras")
 
 
@@ -87,8 +89,11 @@ def _programs() -> Iterator[Finding]:
     ):
         text = _output(name, "-version" if name != "mkvmerge" else "--version")
         found = re.search(pattern, text)
+        number = re.match(r"n?(\d+)\.(\d+)", found[1]) if found else None  # one built from the repository has none
         if found is None:
             yield Finding(name, "missing", "not found", f"apt install {package}")
+        elif package == "ffmpeg" and number and (int(number[1]), int(number[2])) < _LEAST_FFMPEG:
+            yield Finding(name, "missing", f"{found[1]} is too old", "5.1 or later is needed: Debian 12, Ubuntu 24.04")
         else:
             yield Finding(name, "ok", found[1])
     have = set(re.findall(r"^ V\S+ (\S+)", _output("ffmpeg", "-hide_banner", "-encoders"), re.MULTILINE))

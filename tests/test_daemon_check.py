@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -31,3 +32,18 @@ def test_what_is_missing_is_told_with_its_cure(
     assert "apt install ffmpeg" in told
     assert "apt install mkvtoolnix" in told
     assert 'did you mean "folders"' in told
+
+
+@pytest.mark.parametrize(
+    ("version", "state"), [("4.4.2-0ubuntu0.22.04.1", "missing"), ("n5.1.2", "ok"), ("N-109-g", "ok")]
+)
+def test_an_ffmpeg_that_is_too_old_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], version: str, state: str
+) -> None:
+    old = tmp_path / "ffmpeg"
+    old.write_text(f"#!/bin/sh\necho ffmpeg version {version} Copyright\n")
+    old.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    main(["check", "--json"])
+    found = {finding["what"]: finding for finding in json.loads(capsys.readouterr().out)}["ffmpeg"]
+    assert (found["state"], "5.1 or later" in found["cure"]) == (state, state == "missing")
