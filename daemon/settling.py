@@ -1,4 +1,4 @@
-"""When a file counts as finished: unchanged for a while on the monotonic clock, and nobody has it open for writing."""
+"""When a file counts as finished: unchanged for a while, nobody has it open for writing, and no download goes on."""
 
 from __future__ import annotations
 
@@ -100,6 +100,18 @@ def writer_of(path: str, kind: JobKind) -> bool | str:
         return f"its file system gives no leases: {error.strerror}"
     finally:
         os.close(fd)
+    return False
+
+
+def is_downloaded_still(path: str, root: str) -> bool:
+    """Whether aria2 has not finished it: until then `NAME.aria2` lies beside a file, or beside the folder of a torrent.
+
+    While such a download is paused nobody has the file open, and it is of its full size, with holes.
+    """
+    while len(path) > len(root):
+        if os.path.lexists(f"{path}.aria2"):
+            return True
+        path = path.rpartition("/")[0]
     return False
 
 

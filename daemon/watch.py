@@ -18,7 +18,7 @@ from daemon.config_model import Folder
 from daemon.inotify import Inotify
 from daemon.job import Found, Identity, JobKind
 from daemon.names import is_ignored, is_left_alone, source_kind
-from daemon.settling import Seen, listed, look, writer_of
+from daemon.settling import Seen, is_downloaded_still, listed, look, writer_of
 from daemon.text import printable
 
 log = logging.getLogger(__name__)
@@ -313,7 +313,11 @@ class Watcher:
             seen = look(path, candidate.kind)
             if seen is None:
                 del watched.waiting[path]
-            elif seen != candidate.seen or self._has_writer(watched, path, candidate.kind):
+            elif (
+                seen != candidate.seen
+                or is_downloaded_still(path, watched.root)
+                or self._has_writer(watched, path, candidate.kind)
+            ):
                 self._wait(watched, path, _Candidate(candidate.kind, seen, now))
             else:
                 folder = watched.folder

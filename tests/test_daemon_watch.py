@@ -104,6 +104,18 @@ def test_a_file_that_somebody_still_writes_waits_however_long(inbox: Path, desk_
     assert desk.after(6) == ["a.mkv"]
 
 
+@pytest.mark.parametrize("note", ["season.aria2", "season/a.mkv.aria2"], ids=["torrent", "file"])
+def test_a_download_that_is_paused_waits_however_long(inbox: Path, desk_for: Callable[..., _Desk], note: str) -> None:
+    """Nobody has it open, and it has its full size already."""
+    (inbox / "season").mkdir()
+    (inbox / "season" / "a.mkv").write_bytes(bytes(1000))
+    (inbox / note).touch()
+    desk = desk_for()
+    assert [desk.after(6) for _ in range(5)] == [[]] * 5
+    (inbox / note).unlink()
+    assert desk.after(6) == ["season/a.mkv"]
+
+
 def test_a_writer_is_not_looked_for_through_a_link(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link").symlink_to("folder")
