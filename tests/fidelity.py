@@ -217,8 +217,12 @@ ROWS = (
         "written at the average frame rate",
     ),
     Row(
-        "Time bases finer than a millisecond",
-        ("test_engine_episode.py::test_odd_times_and_shapes",),
+        "Time bases finer than a millisecond, an .mp4 that begins between two; finer than 1 µs: within 1 µs, and told",
+        (
+            "test_engine_episode.py::test_odd_times_and_shapes",
+            "test_engine_episode_time.py::test_mp4_stays_as_it_was",
+            "test_engine_episode_time.py::test_times_of_an_mp4_finer_than_a_microsecond_are_kept_within_one_and_told",
+        ),
         fine_times,
     ),
     Row(
