@@ -103,7 +103,7 @@ def writer_of(path: str, kind: JobKind) -> bool | str:
     return False
 
 
-def is_downloaded_still(path: str, root: str) -> bool:
+def is_still_downloading(path: str, root: str) -> bool:
     """Whether aria2 has not finished it: until then `NAME.aria2` lies beside a file, or beside the folder of a torrent.
 
     While such a download is paused nobody has the file open, and it is of its full size, with holes.

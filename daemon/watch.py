@@ -18,7 +18,7 @@ from daemon.config_model import Folder
 from daemon.inotify import Inotify
 from daemon.job import Found, Identity, JobKind
 from daemon.names import is_ignored, is_left_alone, source_kind
-from daemon.settling import Seen, is_downloaded_still, listed, look, writer_of
+from daemon.settling import Seen, is_still_downloading, listed, look, writer_of
 from daemon.text import printable
 
 log = logging.getLogger(__name__)
@@ -315,7 +315,7 @@ class Watcher:
                 del watched.waiting[path]
             elif (
                 seen != candidate.seen
-                or is_downloaded_still(path, watched.root)
+                or is_still_downloading(path, watched.root)
                 or self._has_writer(watched, path, candidate.kind)
             ):
                 self._wait(watched, path, _Candidate(candidate.kind, seen, now))
