@@ -93,7 +93,9 @@ def _programs() -> Iterator[Finding]:
         if found is None:
             yield Finding(name, "missing", "not found", f"apt install {package}")
         elif package == "ffmpeg" and number and (int(number[1]), int(number[2])) < _LEAST_FFMPEG:
-            yield Finding(name, "missing", f"{found[1]} is too old", "5.1 or later is needed: Debian 12, Ubuntu 24.04")
+            yield Finding(
+                name, "missing", f"{found[1]} is too old", "install 5.1 or later: Debian 12 and Ubuntu 24.04 have it"
+            )
         else:
             yield Finding(name, "ok", found[1])
     have = set(re.findall(r"^ V\S+ (\S+)", _output("ffmpeg", "-hide_banner", "-encoders"), re.MULTILINE))

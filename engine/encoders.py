@@ -221,7 +221,8 @@ def output_format(source: PlaneFormat, settings: EncoderSettings) -> PlaneFormat
     possible = _depths(encoder, source, least=int(asked) if asked else source.depth)
     if not possible:
         others = [n for n, e in ENCODERS.items() if e.device is None and _depths(e, source, least=source.depth)]
-        fewer_bits = [f"depth: {max(depths)} (dithered)" for depths in [_depths(encoder, source, least=0)] if depths]
+        less = max(_depths(encoder, source, least=0), default=source.depth)
+        fewer_bits = [f"depth: {less} (dithered)"] if less < source.depth else []
         raise UsageError(
             f"the encoder {settings.name} cannot carry {source.pix_fmt} without loss of depth or colour",
             remedy=f"choose {' or '.join([f'the encoder {name}' for name in others] + fewer_bits)}",
