@@ -6,6 +6,7 @@ UID, default duration and place among the tracks belong to the picture that was 
 
 from __future__ import annotations
 
+import re
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -79,6 +80,12 @@ def check_matroska(info: EpisodeInfo, source: Source) -> None:
             raise InputError(
                 f"has a stream that mkvmerge does not carry: {stream.index} ({stream.kind}, {stream.codec})",
                 remedy="set `container: same` in the profile",
+                path=source.path,
+            )
+        if info.container == "mkv" and re.fullmatch(r"pcm_[sf]\d+be", stream.codec):
+            raise InputError(
+                f"its sound is big-endian PCM (stream {stream.index}), of which mkvmerge makes little-endian",
+                remedy="let mkvmerge do that first: mkvmerge -o NEW.mkv FILE",
                 path=source.path,
             )
 

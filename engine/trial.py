@@ -1,12 +1,11 @@
-"""Before the work: can the muxer carry the sound and subtitles? After hours it would be told too late.
+"""A trial before the work: can the muxer carry the first moments of the sound and subtitles of an MP4?
 
-An MP4 may hold more than ffmpeg writes, and than mkvmerge makes sense of: its first moments are tried.
+An MP4 may hold more than ffmpeg writes, and than mkvmerge makes sense of. After hours it would be told too late.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +23,7 @@ _SECONDS = "0.5"
 
 
 def check_carried(info: EpisodeInfo, source: Source, container: Container, limits: Limits) -> None:
-    """Raise `InputError` where sound or subtitles would not come through into `container`."""
-    turned = [stream.index for stream in info.streams if re.fullmatch(r"pcm_[sf]\d+be", stream.codec)]
-    if info.container == "mkv" and container is Container.MKV and turned:
-        raise InputError(
-            f"its sound is big-endian PCM (stream {turned[0]}), of which mkvmerge makes little-endian",
-            remedy="let mkvmerge do that first: mkvmerge -o NEW.mkv FILE",
-            path=source.path,
-        )
+    """Raise `InputError` where sound or subtitles of an MP4 would not come through into `container`."""
     carried = [stream for stream in info.streams if stream.kind in ("audio", "subtitle")]
     if info.container != "mp4" or container is Container.PNG or not carried:
         return
